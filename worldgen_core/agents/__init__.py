@@ -1,0 +1,1 @@
+"""Agents: PPO training, scripted players and episode capture."""

@@ -1,0 +1,1 @@
+"""Diffusion: EDM preconditioning, schedules, samplers and losses (Karras et al. 2022)."""

@@ -1,0 +1,25 @@
+"""The errors of the core; `WorldgenError` itself lives in storage, the lowest layer."""
+
+from __future__ import annotations
+
+from storage.errors import WorldgenError
+
+
+class ConfigError(WorldgenError):
+    """A setting, a profile, a device or a name that cannot be used."""
+
+
+class AlignmentError(WorldgenError):
+    """Actions and frames do not belong together as claimed."""
+
+
+class ContextLengthError(WorldgenError):
+    """A model was given another number of context frames than it was built for."""
+
+
+class DivergenceError(WorldgenError):
+    """Training produced a loss that is not finite or that ran away."""
+
+
+class CheckpointError(WorldgenError):
+    """A checkpoint or a weights file is truncated, damaged or of another architecture."""

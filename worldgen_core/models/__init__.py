@@ -1,0 +1,1 @@
+"""Models: one module a model, behind the `WorldModel` interface."""

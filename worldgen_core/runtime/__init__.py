@@ -1,0 +1,1 @@
+"""Runtime: the fast path that play and benchmarks share."""
