@@ -1,7 +1,7 @@
 """The root of every error worldgen raises on purpose, and the errors of storage.
 
-Each error keeps its facts as attributes and builds one message of four parts: what (and where), expected, found,
-what to do next.
+Each error keeps its facts as attributes and builds one message of four parts: what (and where), expected,
+found, what to do next.
 """
 
 from __future__ import annotations

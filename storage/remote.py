@@ -1,0 +1,72 @@
+"""Mirroring of artifacts in any remote store that fsspec reaches (s3, gs, sftp, file, memory, ...).
+
+The local folder stays the place where everything works; the mirror gets each published artifact, manifest
+last, and gives it to machines that do not have it yet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fsspec  # pyright: ignore[reportMissingTypeStubs]  -- fsspec ships no types
+
+from storage.errors import StorageError, TransientError
+from storage.manifest import FILE_NAME
+
+
+class RemoteMirror:
+    """Artifacts under one URL. Network faults come out as `TransientError`, so that a stage may retry."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def push(self, folder: Path, name: str) -> None:
+        """Upload a published artifact; its manifest goes last, so readers never see half of it."""
+        try:
+            system, root = self._open()
+            target = f"{root}/{name}"
+            if system.exists(f"{target}/{FILE_NAME}"):
+                return
+            files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
+            for path in [*files, folder / FILE_NAME]:
+                remote = f"{target}/{path.relative_to(folder).as_posix()}"
+                system.makedirs(remote.rpartition("/")[0], exist_ok=True)
+                system.put_file(str(path), remote)
+        except OSError as error:
+            raise self._fault("upload", name, error) from error
+
+    def pull(self, name: str, folder: Path) -> bool:
+        """Download an artifact into `folder`; False if the remote store does not have it."""
+        try:
+            system, root = self._open()
+            source = f"{root}/{name}"
+            if not system.exists(f"{source}/{FILE_NAME}"):
+                return False
+            for remote in system.find(source):
+                path = folder / str(remote).removeprefix(f"{source}/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                system.get_file(remote, str(path))
+        except OSError as error:
+            raise self._fault("download", name, error) from error
+        return True
+
+    def _open(self) -> tuple[Any, str]:
+        try:
+            opened: tuple[Any, Any] = fsspec.core.url_to_fs(self.url)  # pyright: ignore[reportUnknownMemberType]
+        except (ValueError, ImportError) as error:
+            raise StorageError(
+                f"WORLDGEN_STORE={self.url} cannot be opened",
+                expected="a folder, or a URL whose fsspec driver is installed",
+                found=str(error),
+                next_step="install the driver (s3fs, gcsfs, sshfs …) or correct the URL",
+            ) from error
+        return opened[0], str(opened[1]).rstrip("/")
+
+    def _fault(self, action: str, name: str, error: OSError) -> TransientError:
+        return TransientError(
+            f"{action} of {self.url}/{name} failed",
+            expected="a remote store that answers",
+            found=f"{type(error).__name__}: {error}",
+            next_step="run the same command again; finished stages are kept locally",
+        )

@@ -1,0 +1,142 @@
+"""What code a stage's bytes depend on: every first-party module its core reaches by import.
+
+Imports are followed in the source, without running it; each module counts as its normalised syntax tree, so comments,
+docstrings and formatting do not matter. What is loaded by name at run time (a game, a model) is declared by the stage.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from storage.location import project_root
+from worldgen_core.errors import ConfigError
+
+FIRST_PARTY = ("worldgen_core", "storage")
+
+NEUTRAL = frozenset(
+    {
+        # Settings classes: their resolved values are a part of the key of their own.
+        "worldgen_core.config",
+        # Errors, progress and the outcome record say something about the work and change none of it.
+        "storage.errors",
+        "worldgen_core.errors",
+        "worldgen_core.progress",
+        "worldgen_core.outcome",
+    }
+)
+"""Modules that cannot change a stage's bytes: neither hashed nor followed. `settings` modules count as neutral too."""
+
+
+def is_neutral(module: str) -> bool:
+    """True for modules that cannot change what a stage makes."""
+    return module in NEUTRAL or module.rpartition(".")[2].endswith("settings")
+
+
+def fingerprint(modules: Iterable[str], *, root: Path | None = None) -> dict[str, str]:
+    """Map each first-party source file reachable from `modules` to the hash of its normalised syntax tree.
+
+    Paths are relative to `root` (the checkout by default), with `/`. Raises ConfigError for a module without a file
+    and for a file that does not parse.
+    """
+    base = root or project_root()
+    queue = [module for name in modules for module in _with_parents(name)]
+    for name in queue:
+        if _source_file(name, base) is None:
+            raise ConfigError(
+                f"stage declares the module {name}",
+                expected=f"its source below {base}",
+                found="no such file",
+                next_step="correct the `core` of the stage's decorator",
+            )
+    seen: dict[str, str] = {}
+    visited: set[str] = set()
+    while queue:
+        name = queue.pop()
+        path = _source_file(name, base)
+        if name in visited or path is None or is_neutral(name):
+            continue
+        visited.add(name)
+        digest, imports = _read_module(path, name, path.stat().st_mtime_ns)
+        seen[path.relative_to(base).as_posix()] = digest
+        queue.extend(module for found in imports for module in _with_parents(found))
+    return dict(sorted(seen.items()))
+
+
+def _with_parents(module: str) -> list[str]:
+    """Importing a.b.c runs a and a.b as well."""
+    parts = module.split(".")
+    return [".".join(parts[: index + 1]) for index in range(len(parts))]
+
+
+def _source_file(module: str, base: Path) -> Path | None:
+    stem = base.joinpath(*module.split("."))
+    package, plain = stem / "__init__.py", stem.with_suffix(".py")
+    return package if package.is_file() else plain if plain.is_file() else None
+
+
+@lru_cache(maxsize=4096)
+def _read_module(path: Path, name: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
+    """Hash one file and list the first-party modules it may import; cached until the file changes."""
+    try:
+        tree = ast.parse(path.read_text())
+    except SyntaxError as error:
+        raise ConfigError(
+            f"{path}:{error.lineno}: not valid Python",
+            expected="a module that parses, to know what depends on it",
+            found=str(error.msg),
+            next_step="correct the file, then run the same command again",
+        ) from error
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    imports = tuple(sorted({found for found in _imports(tree, package) if _is_first_party(found)}))
+    _drop_docstrings(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+
+
+def _is_first_party(module: str) -> bool:
+    return module.partition(".")[0] in FIRST_PARTY
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Name every module that an import statement anywhere in the tree may load, type-checking blocks excepted."""
+    for node in _walk_run_time(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*parent, *([node.module] if node.module else [])])
+            yield source
+            # `from package import name`: the name may be a module of that package.
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _walk_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    queue = [tree]
+    while queue:
+        node = queue.pop()
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            queue.extend(node.orelse)
+        else:
+            queue.extend(ast.iter_child_nodes(node))
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    """Drop docstrings and other bare strings (attribute docs): text for people, not for the machine."""
+    for node in ast.walk(tree):
+        body: list[ast.stmt] | None = (
+            getattr(node, "body", None) if not isinstance(node, ast.Lambda) else None
+        )
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_bare_string(statement)]
+
+
+def _is_bare_string(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
