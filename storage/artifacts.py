@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from storage.atomic import disk_errors, sync_file, sync_folder, write_json
 from storage.errors import ManifestConflictError, ShardCorruptError, StorageError
@@ -23,6 +22,7 @@ from storage.locks import hold_lock
 from storage.manifest import (
     FILE_NAME,
     ArtifactRef,
+    FileEntry,
     Manifest,
     describe_files,
     digest_files,
@@ -103,7 +103,7 @@ class ArtifactStore:
             parent.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=parent))
 
-    def publish(self, built: Path, describe: Callable[[str, dict[str, Any]], Manifest]) -> Manifest:
+    def publish(self, built: Path, describe: Callable[[str, dict[str, FileEntry]], Manifest]) -> Manifest:
         """Turn a temporary folder into a published artifact by one rename; the manifest is its last file.
 
         `describe` gets the digest and the file table and returns the manifest. Must be called with the
@@ -113,7 +113,7 @@ class ArtifactStore:
             files = describe_files(built)
             for name in files:
                 sync_file(built / name)
-            manifest = describe(digest_files(files), dict(files))
+            manifest = describe(digest_files(files), files)
             write_json(built / FILE_NAME, manifest.model_dump(mode="json"))
             target = self.folder(manifest.stage, manifest.key)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file: temporary name, fsync, rename."""
+"""Files appear whole or not at all: temporary name, flush, fsync, rename; a full disk is one clear error."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from storage.errors import StorageError
 
-_DISK_ERRORS = {
+_FULL_OR_READ_ONLY = {
     errno.ENOSPC: "free space on the disk",
     errno.EDQUOT: "room within the disk quota",
     errno.EFBIG: "a file size that the system allows",
     errno.EROFS: "a writable file system",
+}
+_BLOCKED = {
     errno.EACCES: "permission to write",
     errno.EPERM: "permission to write",
     errno.ENOTDIR: "a folder, not a file, on the way there",
@@ -25,12 +27,17 @@ _DISK_ERRORS = {
 
 
 @contextmanager
-def disk_errors(where: Path) -> Generator[None]:
-    """Turn a full, read-only or blocked disk under `where` into one clear `StorageError`."""
+def disk_errors(where: Path, *, also_blocked: bool = True) -> Generator[None]:
+    """Turn a full or read-only disk under `where` into one clear `StorageError`.
+
+    `also_blocked` counts missing permission and files in a folder's place, too: right around one write, wrong
+    around a whole stage, which may meet such an error while it reads.
+    """
     try:
         yield
     except OSError as error:
-        expected = _DISK_ERRORS.get(error.errno or 0)
+        known = {**_FULL_OR_READ_ONLY, **(_BLOCKED if also_blocked else {})}
+        expected = known.get(error.errno or 0)
         if expected is None:
             raise
         raise StorageError(
@@ -42,9 +49,39 @@ def disk_errors(where: Path) -> Generator[None]:
         ) from error
 
 
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """Open a file that takes the name `path` when the block ends well, and that vanishes when it does not."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk_errors(path):
+        try:
+            with partial.open("w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file in one piece, making its folder if need be."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(data)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, in one piece."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the names of a folder's files survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -55,24 +92,3 @@ def sync_file(path: Path) -> None:
     """Make the bytes of `path` survive a power cut."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees all of it or the file as it was before."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

@@ -6,13 +6,16 @@ last, and gives it to machines that do not have it yet.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import fsspec  # pyright: ignore[reportMissingTypeStubs]  -- fsspec ships no types
+from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]  -- untyped
 
 from storage.errors import StorageError, TransientError
 from storage.manifest import FILE_NAME
+
+_url_to_fs = cast("Callable[[str], tuple[Any, str]]", url_to_fs)
 
 
 class RemoteMirror:
@@ -53,7 +56,7 @@ class RemoteMirror:
 
     def _open(self) -> tuple[Any, str]:
         try:
-            opened: tuple[Any, Any] = fsspec.core.url_to_fs(self.url)  # pyright: ignore[reportUnknownMemberType]
+            opened: Any = _url_to_fs(self.url)
         except (ValueError, ImportError) as error:
             raise StorageError(
                 f"WORLDGEN_STORE={self.url} cannot be opened",

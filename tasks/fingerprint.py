@@ -1,7 +1,8 @@
 """What code a stage's bytes depend on: every first-party module its core reaches by import.
 
-Imports are followed in the source, without running it; each module counts as its normalised syntax tree, so comments,
-docstrings and formatting do not matter. What is loaded by name at run time (a game, a model) is declared by the stage.
+Imports are followed in the source, without running it; each module counts as its normalised syntax tree, so
+comments, docstrings and formatting do not matter. What is loaded by name at run time (a game, a model) is
+declared by the stage.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NEUTRAL = frozenset(
         "worldgen_core.outcome",
     }
 )
-"""Modules that cannot change a stage's bytes: neither hashed nor followed. `settings` modules count as neutral too."""
+"""Modules that cannot change a stage's bytes, so neither hashed nor followed; `settings` modules too."""
 
 
 def is_neutral(module: str) -> bool:
@@ -39,8 +40,8 @@ def is_neutral(module: str) -> bool:
 def fingerprint(modules: Iterable[str], *, root: Path | None = None) -> dict[str, str]:
     """Map each first-party source file reachable from `modules` to the hash of its normalised syntax tree.
 
-    Paths are relative to `root` (the checkout by default), with `/`. Raises ConfigError for a module without a file
-    and for a file that does not parse.
+    Paths are relative to `root` (the checkout by default), with `/`. Raises ConfigError for a module
+    without a file and for a file that does not parse.
     """
     base = root or project_root()
     queue = [module for name in modules for module in _with_parents(name)]
@@ -101,7 +102,7 @@ def _is_first_party(module: str) -> bool:
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Name every module that an import statement anywhere in the tree may load, type-checking blocks excepted."""
+    """Name every module that an import statement in the tree may load, type-checking blocks excepted."""
     for node in _walk_run_time(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
