@@ -1,0 +1,161 @@
+"""The only module that touches pyarrow: plain types go in and come out.
+
+pyarrow ships no types, so its objects are `Any` here and nowhere else. Tables are dictionaries of columns,
+schemas are dictionaries from column name to type name (see `storage.schema`). Everything is written without
+Parquet compression, dictionaries or statistics: the same values give the same bytes, and a large value lies
+in the file as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Int64
+
+_pa: Any = importlib.import_module("pyarrow")
+_pq: Any = importlib.import_module("pyarrow.parquet")
+
+Column = Sequence[str] | Sequence[bytes] | Sequence[int] | Sequence[float] | np.ndarray
+_TYPES: Mapping[str, Any] = {
+    "string": _pa.string(),
+    "int64": _pa.int64(),
+    "float32": _pa.float32(),
+    "float64": _pa.float64(),
+    "bool": _pa.bool_(),
+    "large_binary": _pa.large_binary(),
+}
+ReadError: tuple[type[Exception], ...] = (_pa.ArrowException, OSError, ValueError)
+
+
+class TableWriter:
+    """Writes Parquet row groups into an open binary file; close it before the file."""
+
+    def __init__(self, file: BinaryIO, schema: Mapping[str, str]) -> None:
+        self._schema: Any = _arrow_schema(schema)
+        self._writer: Any = _pq.ParquetWriter(
+            file,
+            self._schema,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+            store_schema=False,
+            data_page_version="1.0",
+        )
+
+    def write_row_group(self, columns: Mapping[str, Column]) -> None:
+        """Append the columns, all of one length, as exactly one row group."""
+        arrays = [_pa.array(columns[field.name], type=field.type) for field in self._schema]
+        table = _pa.Table.from_arrays(arrays, schema=self._schema)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def close(self) -> None:
+        """Write the footer; without it the file is not Parquet."""
+        self._writer.close()
+
+
+class TableFile:
+    """A Parquet file opened for reading one row group at a time from a memory map."""
+
+    def __init__(self, path: Path, schema: Mapping[str, str]) -> None:
+        self._file: Any = _pq.ParquetFile(path, memory_map=True)
+        found = {field.name: str(field.type) for field in self._file.schema_arrow}
+        # Parquet does not tell a large column from a small one, and Arrow reads both the same way.
+        expected = {name: str(_TYPES[kind]).removeprefix("large_") for name, kind in schema.items()}
+        if found != expected:
+            raise ValueError(f"columns {found} instead of {expected}")
+
+    @property
+    def num_row_groups(self) -> int:
+        """How many row groups the file has."""
+        return int(self._file.num_row_groups)
+
+    def row_counts(self) -> list[int]:
+        """Rows of each row group."""
+        metadata = self._file.metadata
+        return [int(metadata.row_group(i).num_rows) for i in range(self.num_row_groups)]
+
+    def arrays(self, row_group: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named number columns of one row group."""
+        table = self._file.read_row_group(row_group, columns=list(names), use_threads=False)
+        return {name: table.column(name).to_numpy() for name in names}
+
+    def values(self, row_group: int, names: Sequence[str]) -> dict[str, list[Any]]:
+        """The named columns of one row group as Python values."""
+        table = self._file.read_row_group(row_group, columns=list(names), use_threads=False)
+        return {name: table.column(name).to_pylist() for name in names}
+
+    def close(self) -> None:
+        """Give back the file descriptor."""
+        self._file.close()
+
+
+def write_table(file: BinaryIO, schema: Mapping[str, str], columns: Mapping[str, Column]) -> None:
+    """Write a small table as a Parquet file of one row group."""
+    writer = TableWriter(file, schema)
+    writer.write_row_group(columns)
+    writer.close()
+
+
+def _arrow_schema(schema: Mapping[str, str]) -> Any:
+    return _pa.schema([_pa.field(name, _TYPES[kind], nullable=False) for name, kind in schema.items()])
+
+
+@dataclass(frozen=True)
+class ValueRanges:
+    """Where in a file the one value of each row group lies: `size` bytes from `offset` on."""
+
+    offset: Int64[np.ndarray, " rows"]
+    size: Int64[np.ndarray, " rows"]
+
+
+def value_ranges(path: Path, column: str) -> ValueRanges:
+    """Find the bytes of a binary column, one row a row group, so that a memory map can be read in place.
+
+    What is not compressed lies in the file as it is, in one data page: a Thrift header, a length of four
+    bytes and the value (Parquet format, "Plain" encoding). This is 40 times faster than asking pyarrow for
+    the row group.
+    Raises: ValueError if the file is laid out in any other way; OSError and Arrow's own errors.
+    """
+    with path.open("rb") as file:
+        parquet: Any = _pq.ParquetFile(file)
+        metadata: Any = parquet.metadata
+        index = list(parquet.schema_arrow.names).index(column)
+        chunks = [metadata.row_group(i).column(index) for i in range(metadata.num_row_groups)]
+        offset = np.zeros(len(chunks), np.int64)
+        size = np.zeros(len(chunks), np.int64)
+        for i, chunk in enumerate(chunks):
+            if chunk.num_values != 1 or chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
+                raise ValueError(f"row group {i}: {chunk.num_values} values, {chunk.compression}")
+            file.seek(chunk.data_page_offset)
+            size[i] = _page_bytes(file.read(24)) - 4
+            offset[i] = chunk.data_page_offset + chunk.total_compressed_size - size[i]
+            if size[i] < 0 or offset[i] < chunk.data_page_offset + 4:
+                raise ValueError(
+                    f"row group {i}: a page of {size[i] + 4} bytes in {chunk.total_compressed_size}"
+                )
+    return ValueRanges(offset, size)
+
+
+def _page_bytes(header: bytes) -> int:
+    """Read `compressed_page_size`, the third field of a Parquet page header in Thrift's compact protocol."""
+    position, value = 0, 0
+    for _field in ("type", "uncompressed_page_size", "compressed_page_size"):
+        if header[position] != 0x15:  # next field, a 32-bit integer
+            raise ValueError("a page header that is not Parquet's")
+        position, value = _varint(header, position + 1)
+    return value >> 1  # zigzag of a number that is not negative
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return position, value
