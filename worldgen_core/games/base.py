@@ -1,0 +1,175 @@
+"""What the core may know of a game: names, sizes, a simulator, a state reader, and what models may assume.
+
+A game's own file builds one `Game`; nothing outside `worldgen_core/games` imports a particular game, but finds
+it by name (`worldgen_core.games.catalogue.get_game`). Heights and distances are in native pixels, y grows
+downwards, frames are RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+Frame = UInt8[np.ndarray, "h w c"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A gap the player has to pass: left edge, top and bottom of the hole."""
+
+    x: float
+    top: float
+    bottom: float
+
+    @property
+    def centre(self) -> float:
+        """Height of the hole's middle."""
+        return (self.top + self.bottom) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one frame shows.
+
+    `found` claims that exactly one player is visible; `height` is the top edge of its unrotated box (NaN where
+    not found). `openings` are those in sight, from left to right.
+    """
+
+    found: bool
+    height: float
+    openings: tuple[Opening, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrueState(State):
+    """What the simulator knows: the visible state, and what one frame cannot show.
+
+    `speed` is in pixels a frame (downwards positive), `rotation` in degrees. `found` is False while the player is
+    out of the picture; `height` is exact even then.
+    """
+
+    speed: float
+    rotation: float
+    is_alive: bool
+
+
+class Transition(NamedTuple):
+    """What follows an action: the next frame, the reward of the way there, whether that frame ended the life."""
+
+    frame: Frame
+    reward: float
+    terminated: bool
+
+
+class Simulator(Protocol):
+    """A game being played; deterministic in the seed and the actions."""
+
+    def reset(self, seed: int) -> Frame:
+        """Start a new life and return its first frame."""
+        ...
+
+    def step(self, action: int) -> Transition:
+        """Play one action; raises ConfigError once the life is over."""
+        ...
+
+    @property
+    def frame(self) -> Frame:
+        """The current frame (a fresh array)."""
+        ...
+
+    @property
+    def state(self) -> TrueState:
+        """The current true state."""
+        ...
+
+
+class PixelPlayer(Protocol):
+    """Plays from frames alone, so that it can play a dream as well as the game."""
+
+    def reset(self) -> None:
+        """Forget the life before."""
+        ...
+
+    def act(self, frame: Frame) -> int:
+        """Choose the action that follows this frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class EventWindow:
+    """Frames near a kind of event that are worth showing to a model more often than chance would.
+
+    An event happens at frame e where `terminated[e]` ("terminated"), where the transition into e paid at least
+    `value` ("reward_at_least": reward[e - 1] >= value), or where a life starts ("life_start"). The interesting
+    frames are e + offset for each of `offsets`, and with `period` also e + offset + period, + 2 periods and so on
+    as long as the life lasts. `share` is the part of the training windows that should predict such a frame.
+    """
+
+    event: Literal["terminated", "reward_at_least", "life_start"]
+    share: float
+    offsets: tuple[int, ...] = (0,)
+    value: float = 0.0
+    period: int | None = None
+
+    def frames(
+        self, reward: Float32[np.ndarray, " t"], terminated: Bool[np.ndarray, " t"]
+    ) -> Int64[np.ndarray, " n"]:
+        """Indices of the interesting frames of one episode, ascending, each in the same life as its event."""
+        starts = np.concatenate([[0], np.flatnonzero(terminated[:-1]) + 1])
+        ends = np.concatenate([starts[1:], [len(terminated)]])
+        if self.event == "terminated":
+            events = np.flatnonzero(terminated)
+        elif self.event == "reward_at_least":
+            events = np.flatnonzero(reward[:-1] >= self.value) + 1
+        else:
+            events = starts
+        found: set[int] = set()
+        for event in events.tolist():
+            life = int(np.searchsorted(starts, event, side="right")) - 1
+            for first in (event + offset for offset in self.offsets):
+                hits = range(first, int(ends[life]), self.period) if self.period else (first,)
+                found.update(frame for frame in hits if starts[life] <= frame < ends[life])
+        return np.array(sorted(found), np.int64)
+
+
+@dataclass(frozen=True)
+class ModelAssumptions:
+    """What a model may assume of a game; the defaults assume nothing.
+
+    `new_content` is the border at which the game draws things at random, `new_content_columns` how many columns
+    (or rows) of the recorded frame they need to be told apart. `has_static_background` says that every pixel has
+    one value that it shows most of the time.
+    """
+
+    new_content: Literal["anywhere", "right", "left", "top", "bottom"] = "anywhere"
+    new_content_columns: int = 0
+    has_static_background: bool = False
+    oversample: tuple[EventWindow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Game:
+    """One game: actions, sizes, simulator, reader.
+
+    `keymap` maps key names as browsers report them (`KeyboardEvent.code`) to action ids; action 0 is what happens
+    when nothing is pressed. `make_simulator(seed)` returns a simulator on the first frame of that seed's life.
+    `make_pixel_player()` returns a capable player for evaluations: what it survives in a dream is compared with
+    what it survives in the game.
+    """
+
+    name: str
+    action_names: tuple[str, ...]
+    keymap: Mapping[str, int]
+    fps: int
+    native_height: int
+    native_width: int
+    height: int
+    width: int
+    make_simulator: Callable[[int], Simulator]
+    read_state: Callable[[Frame], State]
+    make_pixel_player: Callable[[], PixelPlayer]
+    assumptions: ModelAssumptions = ModelAssumptions()

@@ -1,0 +1,35 @@
+"""Flappy Bird as worldgen sees it: the one place that joins its simulator, reader, players and assumptions."""
+
+from __future__ import annotations
+
+from worldgen_core.games.base import EventWindow, Game, ModelAssumptions
+from worldgen_core.games.flappy_reader import read_state
+from worldgen_core.games.flappy_render import HEIGHT, NATIVE_HEIGHT, NATIVE_WIDTH, WIDTH
+from worldgen_core.games.flappy_rules import PixelRulePlayer
+from worldgen_core.games.flappy_simulator import make_simulator
+
+PIPE_ENTERS = EventWindow("life_start", share=0.25, offsets=(1, 37, 73), period=113)
+"""Three pairs of pipes go round in 113 frames each, 36 frames apart: where a new one enters follows from a life's
+first frame alone (see the test that counts them)."""
+
+ASSUMPTIONS = ModelAssumptions(
+    new_content="right",
+    new_content_columns=4,
+    has_static_background=True,
+    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.125)),
+)
+
+GAME = Game(
+    name="flappy",
+    action_names=("idle", "flap"),
+    keymap={"Space": 1, "ArrowUp": 1, "KeyW": 1},
+    fps=30,
+    native_height=NATIVE_HEIGHT,
+    native_width=NATIVE_WIDTH,
+    height=HEIGHT,
+    width=WIDTH,
+    make_simulator=make_simulator,
+    read_state=read_state,
+    make_pixel_player=lambda: PixelRulePlayer(read_state),
+    assumptions=ASSUMPTIONS,
+)
