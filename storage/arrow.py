@@ -44,6 +44,7 @@ class TableWriter:
             use_dictionary=False,
             write_statistics=False,
             store_schema=False,
+            write_page_checksum=True,
             data_page_version="1.0",
         )
 
@@ -62,7 +63,7 @@ class TableFile:
     """A Parquet file opened for reading one row group at a time from a memory map."""
 
     def __init__(self, path: Path, schema: Mapping[str, str]) -> None:
-        self._file: Any = _pq.ParquetFile(path, memory_map=True)
+        self._file: Any = _pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
         found = {field.name: str(field.type) for field in self._file.schema_arrow}
         # Parquet does not tell a large column from a small one, and Arrow reads both the same way.
         expected = {name: str(_TYPES[kind]).removeprefix("large_") for name, kind in schema.items()}

@@ -14,9 +14,13 @@ from jaxtyping import Int32
 
 from storage.arrow import ReadError, TableFile
 from storage.errors import ShardCorruptError, StorageError
+from storage.order import batch_indices
 from storage.records import Clip, DatasetInfo, Episode, EpisodeInfo, Split, StepTable
 from storage.schema import DATASET_FILE, EPISODE_COLUMNS, EPISODES_FILE, info_from_json, mending_command
 from storage.sources import EpisodeSource, NpzSource, ParquetSource
+
+
+__all__ = ["ClipReader", "batch_indices", "read_episode_table", "read_info"]
 
 
 class ClipReader:
