@@ -27,7 +27,12 @@ class BuildRecord(BaseModel):
 
 def write_build(root: Path, record: BuildRecord) -> None:
     """Write or replace one record."""
-    write_json(root / "builds" / f"{record.build_id}.json", record.model_dump(mode="json"))
+    write_json(build_path(root, record.build_id), record.model_dump(mode="json"))
+
+
+def build_path(root: Path, build_id: str) -> Path:
+    """Where a build's record lies."""
+    return root / "builds" / f"{build_id}.json"
 
 
 def read_builds(root: Path, *, recipe: str | None = None) -> list[BuildRecord]:
@@ -42,3 +47,15 @@ def read_builds(root: Path, *, recipe: str | None = None) -> list[BuildRecord]:
         if recipe is None or record.recipe == recipe:
             records.append(record)
     return records
+
+
+def split_builds(root: Path, kept: int) -> tuple[list[BuildRecord], list[BuildRecord]]:
+    """All records, newest first, in two lists: the newest `kept` of each recipe and variant, and the others."""
+    counts: dict[tuple[str, str], int] = {}
+    recent: list[BuildRecord] = []
+    old: list[BuildRecord] = []
+    for record in read_builds(root):
+        kind = (record.recipe, record.variant)
+        counts[kind] = counts.get(kind, 0) + 1
+        (recent if counts[kind] <= kept else old).append(record)
+    return recent, old

@@ -16,8 +16,6 @@ from pathlib import Path
 from storage.location import project_root
 from worldgen_core.errors import ConfigError
 
-FIRST_PARTY = ("worldgen_core", "storage")
-
 NEUTRAL = frozenset(
     {
         # Settings classes: their resolved values are a part of the key of their own.
@@ -40,8 +38,8 @@ def is_neutral(module: str) -> bool:
 def fingerprint(modules: Iterable[str], *, root: Path | None = None) -> dict[str, str]:
     """Map each first-party source file reachable from `modules` to the hash of its normalised syntax tree.
 
-    Paths are relative to `root` (the checkout by default), with `/`. Raises ConfigError for a module
-    without a file and for a file that does not parse.
+    First-party is what has its source below `root`, the checkout by default. Paths are relative to it, with
+    `/`. Raises ConfigError for a module without a file and for a file that does not parse.
     """
     base = root or project_root()
     queue = [module for name in modules for module in _with_parents(name)]
@@ -81,7 +79,7 @@ def _source_file(module: str, base: Path) -> Path | None:
 
 @lru_cache(maxsize=4096)
 def _read_module(path: Path, name: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
-    """Hash one file and list the first-party modules it may import; cached until the file changes."""
+    """Hash one file and list the modules it may import; cached until the file changes."""
     try:
         tree = ast.parse(path.read_text())
     except SyntaxError as error:
@@ -92,13 +90,9 @@ def _read_module(path: Path, name: str, _mtime_ns: int) -> tuple[str, tuple[str,
             next_step="correct the file, then run the same command again",
         ) from error
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    imports = tuple(sorted({found for found in _imports(tree, package) if _is_first_party(found)}))
+    imports = tuple(sorted(set(_imports(tree, package))))
     _drop_docstrings(tree)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
-
-
-def _is_first_party(module: str) -> bool:
-    return module.partition(".")[0] in FIRST_PARTY
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

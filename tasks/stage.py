@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from prefect import Task, task
@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 from storage.artifacts import ArtifactStore
 from storage.atomic import disk_errors
-from storage.errors import StorageError, TransientError
+from storage.errors import TransientError
 from storage.location import open_store
 from storage.manifest import ArtifactRef, FileEntry, KeyParts, Manifest
 from tasks.progress import stage_progress
@@ -67,6 +67,7 @@ class Stage(Generic[S]):
     body: Callable[[S, Workspace], Outcome]
     core: Callable[[S], tuple[str, ...]]
     packages: tuple[str, ...]
+    code_root: Path | None = None
 
     def key_parts(self, settings: S, inputs: Mapping[str, ArtifactRef]) -> KeyParts:
         """Everything that could change this stage's bytes for these settings and inputs."""
@@ -76,6 +77,7 @@ class Stage(Generic[S]):
             settings=settings.model_dump(mode="json"),
             inputs={name: ref.digest for name, ref in inputs.items()},
             packages=self.packages,
+            code_root=self.code_root,
         )
 
     def run(
@@ -91,12 +93,13 @@ def stage(
     section: str,
     core: tuple[str, ...] | Callable[[S], tuple[str, ...]],
     packages: tuple[str, ...] = (),
+    code_root: Path | None = None,
 ) -> Callable[[Callable[[S, Workspace], Outcome]], Stage[S]]:
     """Make a function `(settings, workspace) -> Outcome` a stage named like the function.
 
     `core` names the modules whose code the bytes depend on, as a tuple or as a function of the settings (a
-    chosen game or model); imports are followed from there. `packages` are the libraries that the bytes
-    depend on. `section` is where the settings sit in the config, for messages.
+    chosen game or model); imports are followed from there, below `code_root`, the checkout by default. `packages`
+    are the libraries that the bytes depend on. `section` is where the settings sit in the config, for messages.
     """
     declared = core
 
@@ -104,7 +107,14 @@ def stage(
         return declared(settings) if callable(declared) else declared
 
     def decorate(body: Callable[[S, Workspace], Outcome]) -> Stage[S]:
-        return Stage(name=body.__name__, section=section, body=body, core=core_of, packages=packages)
+        return Stage(
+            name=body.__name__,
+            section=section,
+            body=body,
+            core=core_of,
+            packages=packages,
+            code_root=code_root,
+        )
 
     return decorate
 
@@ -134,7 +144,7 @@ class ManifestPolicy(CachePolicy):
         _key_failure.set(None)
         try:
             return self._project_record(inputs)
-        except Exception as error:  # noqa: BLE001  # re-raised by the body, see above
+        except Exception as error:  # re-raised by the body, see above
             _key_failure.set((task_ctx.task_run.id, error))
             return None
 
@@ -162,7 +172,6 @@ def _as_task(stage: Stage[Any]) -> Task[[Any, dict[str, ArtifactRef], bool], Art
         return manifest.ref
 
     made = task(
-        run_stage,
         name=stage.name,
         cache_policy=ManifestPolicy(stage=stage),
         persist_result=True,
@@ -172,7 +181,7 @@ def _as_task(stage: Stage[Any]) -> Task[[Any, dict[str, ArtifactRef], bool], Art
         retry_delay_seconds=[2, 10],
         retry_condition_fn=is_transient,
     )
-    return cast("Task[[Any, dict[str, ArtifactRef], bool], ArtifactRef]", made)
+    return made(run_stage)
 
 
 def _build(stage: Stage[Any], settings: Any, inputs: Mapping[str, ArtifactRef], *, force: bool) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from storage.artifacts import ArtifactStore
@@ -20,11 +21,12 @@ def make_key_parts(
     settings: dict[str, Any],
     inputs: Mapping[str, str],
     packages: Iterable[str],
+    code_root: Path | None = None,
 ) -> KeyParts:
     """Collect everything that could change a stage's bytes. `inputs` maps names to content digests."""
     return KeyParts(
         stage=stage,
-        code=fingerprint(core),
+        code=fingerprint(core, root=code_root),
         settings=settings,
         inputs=dict(sorted(inputs.items())),
         packages={name: library_version(name) for name in sorted(packages)},

@@ -1,0 +1,20 @@
+"""Stage `benchmark`: speed, memory and size of a model; the timings live in the manifest's notes."""
+
+from __future__ import annotations
+
+from tasks.evaluate import MODEL_MODULES
+from tasks.stage import Workspace, stage
+from worldgen_core.evaluation.settings import BenchmarkSettings
+from worldgen_core.outcome import Outcome
+
+
+@stage(
+    section="benchmark",
+    core=("worldgen_core.evaluation.benchmark", *MODEL_MODULES),
+    packages=("torch", "numpy"),
+)
+def benchmark(settings: BenchmarkSettings, work: Workspace) -> Outcome:
+    """Time the model in a process of its own."""
+    from worldgen_core.evaluation.benchmark import benchmark as measure
+
+    return measure(settings, work.inputs["model"], out=work.out, progress=work.progress)

@@ -1,0 +1,20 @@
+"""Stage `train_autoencoder`: the latent space of a dataset, trained here or imported and fine-tuned."""
+
+from __future__ import annotations
+
+from worldgen_core.training.autoencoder_settings import AutoencoderSettings
+
+from tasks.stage import Workspace, stage
+from worldgen_core.outcome import Outcome
+
+
+@stage(
+    section="autoencoder",
+    core=("worldgen_core.training.autoencoder",),
+    packages=("torch", "numpy", "safetensors", "matplotlib"),
+)
+def train_autoencoder(settings: AutoencoderSettings, work: Workspace) -> Outcome:
+    """Train the autoencoder on the dataset's frames and measure its latents."""
+    from worldgen_core.training.autoencoder import train_autoencoder as train
+
+    return train(settings, work.inputs["dataset"], out=work.out, resume=work.resume, progress=work.progress)

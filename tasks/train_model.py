@@ -1,0 +1,46 @@
+"""Stage `train_model`: the world model itself; which architecture is the class of the settings."""
+
+from __future__ import annotations
+
+from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.direct_settings import DirectSettings
+
+from tasks.stage import Workspace, stage
+from worldgen_core.outcome import Outcome
+
+ModelSettings = DirectSettings | DiamondVaeSettings
+
+
+def _core(settings: ModelSettings) -> tuple[str, ...]:
+    if isinstance(settings, DirectSettings):
+        return ("worldgen_core.training.direct", f"worldgen_core.games.{settings.game}")
+    return ("worldgen_core.training.diamond_vae",)
+
+
+@stage(section="train", core=_core, packages=("torch", "numpy", "safetensors", "matplotlib"))
+def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
+    """Train on the dataset (or its latents), from scratch or from the weights of `start`."""
+    folders = work.inputs
+    if isinstance(settings, DirectSettings):
+        from worldgen_core.training.direct import train_direct
+
+        return train_direct(
+            settings,
+            folders["dataset"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
+    from worldgen_core.training.diamond_vae import train_diamond_vae
+
+    return train_diamond_vae(
+        settings,
+        folders["dataset"],
+        folders["latents"],
+        folders["autoencoder"],
+        folders.get("start"),
+        out=work.out,
+        resume=work.resume,
+        progress=work.progress,
+    )

@@ -1,0 +1,184 @@
+"""The artifact store: what is published is whole, what is damaged is named, what is needed stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from storage.artifacts import ArtifactStore
+from storage.builds import BuildRecord, read_builds, write_build
+from storage.champions import Champion, incumbent_for, promote, read_champion, read_history
+from storage.errors import SchemaVersionError, ShardCorruptError, StorageError
+from storage.garbage import collect_garbage, find_garbage, lineage
+from storage.manifest import KeyParts, Manifest, find_damage, read_manifest
+from storage.remote import RemoteMirror
+
+
+def parts_of(stage: str, inputs: dict[str, str] | None = None, **settings: object) -> KeyParts:
+    return KeyParts(stage=stage, code={}, settings=settings, inputs=inputs or {}, packages={})
+
+
+def publish(store: ArtifactStore, parts: KeyParts, files: dict[str, bytes]) -> Manifest:
+    built = store.begin(parts.stage)
+    for name, data in files.items():
+        (built / name).parent.mkdir(parents=True, exist_ok=True)
+        (built / name).write_bytes(data)
+
+    def describe(digest, entries):
+        return Manifest(
+            stage=parts.stage, key=parts.key, key_parts=parts, files=entries, digest=digest, metrics={},
+            headline="", figures=(), notes={}, machine={}, git_commit="", libraries={}, created_at="",
+        )  # fmt: skip
+
+    with store.lock(parts.stage, parts.key):
+        return store.publish(built, describe)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "store")
+
+
+def test_published_artifact_is_found_and_its_digest_comes_from_contents(store: ArtifactStore) -> None:
+    first = publish(store, parts_of("a", seed=1), {"x/one.txt": b"1", "two.txt": b"2"})
+    second = publish(store, parts_of("a", seed=2), {"x/one.txt": b"1", "two.txt": b"2"})
+    assert first.key != second.key
+    assert first.digest == second.digest
+    found, damage = store.find("a", first.key)
+    assert found == first
+    assert damage == []
+    assert not list((store.root / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_changed_byte_is_named(store: ArtifactStore, same_size: bool) -> None:
+    manifest = publish(store, parts_of("a"), {"one.txt": b"12345"})
+    path = store.path(manifest.ref) / "one.txt"
+    path.write_bytes(b"12346" if same_size else b"1")
+    assert store.find("a", manifest.key) == (None, ["file corrupted: one.txt"])
+
+
+def test_deleted_file_is_named(store: ArtifactStore) -> None:
+    manifest = publish(store, parts_of("a"), {"one.txt": b"12345"})
+    (store.path(manifest.ref) / "one.txt").unlink()
+    assert store.find("a", manifest.key) == (None, ["file missing: one.txt"])
+
+
+def test_touched_but_equal_file_is_whole_and_fast_again(store: ArtifactStore) -> None:
+    manifest = publish(store, parts_of("a"), {"one.txt": b"12345"})
+    folder = store.path(manifest.ref)
+    os.utime(folder / "one.txt", ns=(1, 1))
+    assert find_damage(folder, manifest) == []
+    assert (folder / "one.txt").stat().st_mtime_ns == manifest.files["one.txt"].mtime_ns
+
+
+def test_full_verification_sees_what_size_and_time_hide(store: ArtifactStore) -> None:
+    manifest = publish(store, parts_of("a"), {"one.txt": b"12345"})
+    path = store.path(manifest.ref) / "one.txt"
+    stat = path.stat()
+    path.write_bytes(b"12346")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert find_damage(path.parent, manifest) == []
+    assert store.verify(path.parent) == ["file corrupted: one.txt"]
+
+
+def test_manifest_of_another_format_and_garbage_are_told_apart(store: ArtifactStore) -> None:
+    manifest = publish(store, parts_of("a"), {"one.txt": b"1"})
+    path = store.path(manifest.ref) / "manifest.json"
+    path.write_text('{"schema_version": 99}')
+    with pytest.raises(SchemaVersionError, match="schema_version 1; found 99"):
+        read_manifest(path.parent)
+    path.write_text("{")
+    with pytest.raises(ShardCorruptError, match="not a readable manifest"):
+        read_manifest(path.parent)
+
+
+def test_store_in_the_place_of_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(StorageError, match="WORLDGEN_STORE"):
+        ArtifactStore(blocked).begin("a")
+
+
+def test_leftovers_of_dead_processes_are_cleared_and_live_ones_kept(store: ArtifactStore) -> None:
+    mine = store.begin("a")
+    dead = store.root / "tmp" / "a-999999999-xyz"
+    dead.mkdir()
+    store.clear_leftovers()
+    assert mine.exists()
+    assert not dead.exists()
+
+
+def test_resolve_by_stage_key_and_digest(store: ArtifactStore) -> None:
+    first = publish(store, parts_of("a", seed=1), {"one.txt": b"1"})
+    second = publish(store, parts_of("a", seed=2), {"one.txt": b"2"})
+    os.utime(store.path(first.ref) / "manifest.json", (1, 1))
+    assert store.resolve("a") == second
+    assert store.resolve(f"a/{first.key[:8]}") == first
+    assert store.resolve(first.digest[:10]) == first
+    with pytest.raises(StorageError, match="0 that fit"):
+        store.resolve("nothing")
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_remote_store_gives_an_artifact_to_another_machine(tmp_path: Path, kind: str) -> None:
+    url = f"memory://{tmp_path.name}" if kind == "memory" else f"file://{tmp_path}/remote"
+    here = ArtifactStore(tmp_path / "here", remote=RemoteMirror(url))
+    there = ArtifactStore(tmp_path / "there", remote=RemoteMirror(url))
+    manifest = publish(here, parts_of("a"), {"x/one.txt": b"1"})
+    found, damage = there.find("a", manifest.key)
+    assert found == manifest
+    assert damage == []
+    assert (there.path(manifest.ref) / "x" / "one.txt").read_bytes() == b"1"
+    assert there.find("a", "0" * 64) == (None, [])
+
+
+def test_remote_url_without_driver_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be opened"):
+        RemoteMirror("nosuch://bucket").pull("a", tmp_path)
+
+
+def champion_of(model: Manifest, when: str) -> Champion:
+    return Champion(
+        game="g", dataset_name="d", model=model.ref, report=model.ref, decision=model.ref, promoted_at=when
+    )
+
+
+def test_champion_moves_and_incumbent_stays_the_same_afterwards(store: ArtifactStore) -> None:
+    first = publish(store, parts_of("m", seed=1), {"w": b"1"})
+    second = publish(store, parts_of("m", seed=2), {"w": b"2"})
+    assert incumbent_for(store.root, "g", "d", first.ref) is None
+    promote(store.root, champion_of(first, "t1"))
+    promote(store.root, champion_of(first, "t1"))
+    assert incumbent_for(store.root, "g", "d", first.ref) is None
+    before = incumbent_for(store.root, "g", "d", second.ref)
+    promote(store.root, champion_of(second, "t2"))
+    after = incumbent_for(store.root, "g", "d", second.ref)
+    assert before is not None
+    assert before == after
+    assert before.model == first.ref
+    champion = read_champion(store.root, "g", "d")
+    assert champion is not None
+    assert champion.model == second.ref
+    assert len(read_history(store.root, "g", "d")) == 2
+
+
+def test_garbage_spares_champions_recent_builds_and_their_inputs(store: ArtifactStore) -> None:
+    data = publish(store, parts_of("data"), {"d": b"d"})
+    used = publish(store, parts_of("model", inputs={"data": data.digest}, seed=1), {"m": b"1"})
+    loose = publish(store, parts_of("model", inputs={"data": data.digest}, seed=2), {"m": b"2"})
+    recent = publish(store, parts_of("model", seed=3), {"m": b"3"})
+    promote(store.root, champion_of(used, "t"))
+    for number, manifest in enumerate([loose, recent]):
+        record = BuildRecord(build_id=f"{number}", recipe="r", variant="v", stages=(manifest.ref,))
+        write_build(store.root, record)
+    garbage = find_garbage(store, kept_builds=1)
+    assert [item.digest for item in garbage.artifacts] == [loose.digest]
+    assert store.find("model", loose.key)[0] == loose
+    collect_garbage(store, garbage)
+    assert store.find("model", loose.key) == (None, [])
+    assert {item.digest for item in store.manifests()} == {data.digest, used.digest, recent.digest}
+    assert [build.build_id for build in read_builds(store.root)] == ["1"]
+    assert [(depth, item.stage) for depth, item in lineage(store, used)] == [(0, "model"), (1, "data")]

@@ -1,0 +1,82 @@
+"""The code fingerprint: follows imports, ignores what a reader alone sees, names what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.fingerprint import fingerprint, is_neutral
+from worldgen_core.errors import ConfigError
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(
+        tmp_path,
+        {
+            "pkg/__init__.py": '"""Doc."""\n',
+            "pkg/main.py": "from pkg import side\nfrom .deep.low import f\nimport json\n\ndef g(): return f() + side.x\n",
+            "pkg/side.py": "x = 1\n",
+            "pkg/deep/__init__.py": "",
+            "pkg/deep/low.py": "def f():\n    import pkg.lazy\n    return pkg.lazy.y\n",
+            "pkg/lazy.py": "y = 2\n",
+            "pkg/settings.py": "z = 3\n",
+            "pkg/unused.py": "u = 4\n",
+        },
+    )
+    return tmp_path
+
+
+def test_follows_absolute_relative_and_local_imports(root: Path) -> None:
+    assert list(fingerprint(["pkg.main"], root=root)) == [
+        "pkg/__init__.py",
+        "pkg/deep/__init__.py",
+        "pkg/deep/low.py",
+        "pkg/lazy.py",
+        "pkg/main.py",
+        "pkg/side.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changes"),
+    [
+        ("pkg/side.py", "# a comment\nx    =   1\n", False),
+        ("pkg/side.py", '"""A docstring."""\n\nx = 1\n"""What x is."""\n', False),
+        ("pkg/side.py", "x = 2\n", True),
+        ("pkg/lazy.py", "y = 2 + 0\n", True),
+        ("pkg/settings.py", "z = 4\n", False),
+        ("pkg/unused.py", "u = 5\n", False),
+        ("pkg/side.py", "if TYPE_CHECKING:\n    import pkg.unused\nx = 1\n", True),
+    ],
+)
+def test_only_what_can_change_bytes_counts(root: Path, file: str, text: str, changes: bool) -> None:
+    before = fingerprint(["pkg.main"], root=root)
+    write(root, {"pkg/main.py": (root / "pkg/main.py").read_text() + "import pkg.settings\n"})
+    before = fingerprint(["pkg.main"], root=root)
+    write(root, {file: text})
+    after = fingerprint(["pkg.main"], root=root)
+    assert {name for name in before if before[name] != after[name]} == ({file} if changes else set())
+    assert set(after) == set(before)
+
+
+def test_missing_and_broken_modules_are_named(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pkg\.nothing"):
+        fingerprint(["pkg.nothing"], root=root)
+    write(root, {"pkg/side.py": "x = (\n"})
+    with pytest.raises(ConfigError, match=r"side\.py:1: not valid Python"):
+        fingerprint(["pkg.main"], root=root)
+
+
+def test_neutral_modules_are_listed_in_one_place() -> None:
+    assert is_neutral("worldgen_core.training.direct_settings")
+    assert is_neutral("worldgen_core.progress")
+    assert not is_neutral("worldgen_core.seeds")
