@@ -1,8 +1,8 @@
 """What the core may know of a game: names, sizes, a simulator, a state reader, and what models may assume.
 
-A game's own file builds one `Game`; nothing outside `worldgen_core/games` imports a particular game, but finds
-it by name (`worldgen_core.games.catalogue.get_game`). Heights and distances are in native pixels, y grows
-downwards, frames are RGB.
+A game's own file builds one `Game`; nothing outside `worldgen_core/games` imports a particular game, but
+finds it by name (`worldgen_core.games.catalogue.get_game`). Heights and distances are in native pixels, y
+grows downwards, frames are RGB.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Opening:
 class State:
     """What one frame shows.
 
-    `found` claims that exactly one player is visible; `height` is the top edge of its unrotated box (NaN where
-    not found). `openings` are those in sight, from left to right.
+    `found` claims that exactly one player is visible; `height` is the top edge of its unrotated box (NaN
+    where not found). `openings` are those in sight, from left to right.
     """
 
     found: bool
@@ -48,8 +48,8 @@ class State:
 class TrueState(State):
     """What the simulator knows: the visible state, and what one frame cannot show.
 
-    `speed` is in pixels a frame (downwards positive), `rotation` in degrees. `found` is False while the player is
-    out of the picture; `height` is exact even then.
+    `speed` is in pixels a frame (downwards positive), `rotation` in degrees. `found` is False while the
+    player is out of the picture; `height` is exact even then.
     """
 
     speed: float
@@ -58,7 +58,7 @@ class TrueState(State):
 
 
 class Transition(NamedTuple):
-    """What follows an action: the next frame, the reward of the way there, whether that frame ended the life."""
+    """What follows an action: the next frame, the reward of the way, whether that frame ended the life."""
 
     frame: Frame
     reward: float
@@ -98,15 +98,20 @@ class PixelPlayer(Protocol):
         """Choose the action that follows this frame."""
         ...
 
+    def act_on(self, state: State) -> int:
+        """Choose the action that follows a frame in which this was read; spares a second reading."""
+        ...
+
 
 @dataclass(frozen=True)
 class EventWindow:
     """Frames near a kind of event that are worth showing to a model more often than chance would.
 
-    An event happens at frame e where `terminated[e]` ("terminated"), where the transition into e paid at least
-    `value` ("reward_at_least": reward[e - 1] >= value), or where a life starts ("life_start"). The interesting
-    frames are e + offset for each of `offsets`, and with `period` also e + offset + period, + 2 periods and so on
-    as long as the life lasts. `share` is the part of the training windows that should predict such a frame.
+    An event happens at frame e where `terminated[e]` ("terminated"), where the transition into e paid at
+    least `value` ("reward_at_least": reward[e - 1] >= value), or where a life starts ("life_start"). The
+    interesting frames are e + offset for each of `offsets`, and with `period` also e + offset + period, + 2
+    periods and so on as long as the life lasts. `share` is the part of the training windows that should
+    predict such a frame.
     """
 
     event: Literal["terminated", "reward_at_least", "life_start"]
@@ -140,9 +145,9 @@ class EventWindow:
 class ModelAssumptions:
     """What a model may assume of a game; the defaults assume nothing.
 
-    `new_content` is the border at which the game draws things at random, `new_content_columns` how many columns
-    (or rows) of the recorded frame they need to be told apart. `has_static_background` says that every pixel has
-    one value that it shows most of the time.
+    `new_content` is the border at which the game draws things at random, `new_content_columns` how many
+    columns (or rows) of the recorded frame they need to be told apart. `has_static_background` says that
+    every pixel has one value that it shows most of the time.
     """
 
     new_content: Literal["anywhere", "right", "left", "top", "bottom"] = "anywhere"
@@ -155,10 +160,10 @@ class ModelAssumptions:
 class Game:
     """One game: actions, sizes, simulator, reader.
 
-    `keymap` maps key names as browsers report them (`KeyboardEvent.code`) to action ids; action 0 is what happens
-    when nothing is pressed. `make_simulator(seed)` returns a simulator on the first frame of that seed's life.
-    `make_pixel_player()` returns a capable player for evaluations: what it survives in a dream is compared with
-    what it survives in the game.
+    `keymap` maps key names as browsers report them (`KeyboardEvent.code`) to action ids; action 0 is what
+    happens when nothing is pressed. `make_simulator(seed)` returns a simulator on the first frame of that
+    seed's life. `make_pixel_player()` returns a capable player for evaluations: what it survives in a dream
+    is compared with what it survives in the game.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Flappy Bird as worldgen sees it: the one place that joins its simulator, reader, players and assumptions."""
+"""Flappy Bird as worldgen sees it: joins simulator, reader, player and what models may assume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from worldgen_core.games.flappy_rules import PixelRulePlayer
 from worldgen_core.games.flappy_simulator import make_simulator
 
 PIPE_ENTERS = EventWindow("life_start", share=0.25, offsets=(1, 37, 73), period=113)
-"""Three pairs of pipes go round in 113 frames each, 36 frames apart: where a new one enters follows from a life's
-first frame alone (see the test that counts them)."""
+"""Three pairs of pipes go round in 113 frames, 36 frames apart: a life's start says when one enters."""
 
 ASSUMPTIONS = ModelAssumptions(
     new_content="right",

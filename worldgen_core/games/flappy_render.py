@@ -1,10 +1,10 @@
 """Draws Flappy Bird at a quarter of its native size, byte for byte what the environment's picture shrinks to.
 
-The environment redraws 512 by 288 pixels for every frame (2 to 3 ms). Here the still parts are shrunk once: the
-background under each phase of the scrolling ground, and every pipe at every place. Only the bird's
-neighbourhood is drawn natively and shrunk (a box filter does not see beyond its cell, and the ground starts on
-a cell's edge), which is forty times faster. tests/unit/test_games_flappy.py compares whole games with the
-environment's own picture.
+The environment redraws 512 by 288 pixels for every frame (2 to 3 ms). Here the still parts are shrunk once:
+the background under each phase of the scrolling ground, and every pipe at every place. Only the bird's
+neighbourhood is drawn natively and shrunk (a box filter does not see beyond its cell, and the ground starts
+on a cell's edge), which is forty times faster. tests/unit/test_games_flappy.py compares whole games with
+the environment's own picture.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ PIPE_WIDTH, PIPE_HEIGHT = 52, 320
 BIRD_X, BIRD_WIDTH, BIRD_HEIGHT = 57, 34, 24
 GROUND_TOP = 404
 MAX_VISIBLE_ROTATION = 20
-_PATCH_LEFT, _PATCH_WIDTH = BIRD_X // SCALE * SCALE, 44
-_PATCH_RIGHT = _PATCH_LEFT + _PATCH_WIDTH
+BIRD_COLUMNS = slice(BIRD_X // SCALE, BIRD_X // SCALE + 11)
+"""Columns of the frame that the bird can touch in any rotation."""
+_PATCH_LEFT, _PATCH_RIGHT = BIRD_COLUMNS.start * SCALE, BIRD_COLUMNS.stop * SCALE
 
 
 class Sprite(NamedTuple):
@@ -163,6 +164,5 @@ def render(scene: Scene) -> UInt8[np.ndarray, "h w 3"]:
     top = max(scene.bird_y, 0) // SCALE * SCALE
     bottom = min(-(-(scene.bird_y + sprite.pixels.shape[0]) // SCALE) * SCALE, NATIVE_HEIGHT)
     if bottom > top:
-        columns = slice(_PATCH_LEFT // SCALE, _PATCH_RIGHT // SCALE)
-        frame[top // SCALE : bottom // SCALE, columns] = _bird_patch(scene, sprite, top, bottom)
+        frame[top // SCALE : bottom // SCALE, BIRD_COLUMNS] = _bird_patch(scene, sprite, top, bottom)
     return frame

@@ -31,8 +31,8 @@ def rule_action(height: float, speed: float, openings: tuple[Opening, ...], marg
 class PixelRulePlayer:
     """The rule on what a state reader finds in each frame, with a memory of one height and one action.
 
-    The speed follows from the last action after a flap and from two heights otherwise; while the bird is lost the
-    player idles, as a person would have nothing to act on.
+    The speed follows from the last action after a flap and from two heights otherwise; while the bird is
+    lost the player idles, as a person would have nothing to act on.
     """
 
     def __init__(self, read_state: Callable[[Frame], State], margin: float = DEFAULT_MARGIN) -> None:

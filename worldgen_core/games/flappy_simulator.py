@@ -25,8 +25,8 @@ PIPE_GAP = 100
 class FlappySimulator:
     """One bird's life after another; deterministic in seed and actions.
 
-    Each life has an environment of its own: the packaged one keeps the wing's phase across resets, which would
-    make a frame depend on the life before.
+    Each life has an environment of its own: the packaged one keeps the wing's phase across resets, which
+    would make a frame depend on the life before.
     """
 
     def __init__(self, seed: int) -> None:
@@ -51,7 +51,7 @@ class FlappySimulator:
                 found="another action",
                 next_step="call reset first",
             )
-        _, reward, terminated, _, _ = self._env.step(action)
+        reward, terminated = self._env.step(action)[1:3]
         self._is_alive = not terminated
         return float(reward), bool(terminated)
 
