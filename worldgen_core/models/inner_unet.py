@@ -1,0 +1,263 @@
+"""The conditional U-Net inside the diffusion denoiser, after DIAMOND (Alonso et al. 2024, arXiv:2405.12399).
+
+Owns the network from (noisy sample, context, actions, noise levels) to a raw output; preconditioning,
+sampling and latents live elsewhere. Written afresh; with the published sizes it has exactly the published
+number of parameters.
+Departures: self-attention adds to its input and not to its normalised input, and GroupNorm can be switched
+off, for small networks on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Float32, Int64
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+CHANNELS_PER_GROUP = 32
+CHANNELS_PER_HEAD = 8
+NORM_EPS = 1e-5
+
+
+class InnerUnetSettings(BaseModel):
+    """Size of the U-Net; every tuple has one entry a level, from the finest to the coarsest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: tuple[int, ...]
+    """Channels of each level; each level after the first halves height and width."""
+    depths: tuple[int, ...]
+    """Residual blocks of each level on the way down; on the way up each has one more."""
+    attention: tuple[bool, ...]
+    """Whether each level's blocks end in self-attention, whose cost grows with the square of the places."""
+    has_middle_attention: bool = True
+    """Whether the two middle blocks, at the coarsest level, end in self-attention."""
+    cond_channels: int = Field(ge=4)
+    """Width of the conditioning vector made of noise level, context noise level and actions."""
+    num_context_frames: int = Field(default=4, ge=1)
+    """Past frames, and their actions, that condition one prediction."""
+    has_group_norm: bool = True
+    """Whether blocks normalise before they are modulated; off is faster on a CPU."""
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> InnerUnetSettings:
+        if not len(self.channels) == len(self.depths) == len(self.attention) > 0:
+            raise ValueError("channels, depths and attention need the same number of levels, at least one")
+        if self.cond_channels % (2 * self.num_context_frames) != 0:
+            raise ValueError("cond_channels must be a multiple of twice num_context_frames")
+        return self
+
+
+class InnerUnet(nn.Module):
+    """Predicts the raw network output F of EDM for the next latent (or frame)."""
+
+    def __init__(self, settings: InnerUnetSettings, *, num_channels: int, num_actions: int) -> None:
+        super().__init__()
+        first, cond = settings.channels[0], settings.cond_channels
+        self.settings = settings
+        self.noise_features = FourierFeatures(cond)
+        self.context_noise_features = FourierFeatures(cond)
+        self.action_embedding = nn.Embedding(num_actions, cond // settings.num_context_frames)
+        self.cond_mlp = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
+        self.conv_in = conv3x3((settings.num_context_frames + 1) * num_channels, first)
+        self.unet = Unet(settings)
+        self.norm_out = group_norm(first) if settings.has_group_norm else nn.Identity()
+        self.conv_out = zero_weight(conv3x3(first, num_channels))
+
+    def forward(
+        self,
+        x: Float32[Tensor, "b c h w"],
+        c_noise: Float32[Tensor, " b"],
+        c_noise_context: Float32[Tensor, " b"],
+        prev_obs: Float32[Tensor, "b t c h w"],
+        prev_act: Int64[Tensor, "b t"],
+    ) -> Float32[Tensor, "b c h w"]:
+        """Return F(x); `x` and `prev_obs` come scaled, and prev_act[:, -1] is what causes the result."""
+        cond = self.condition(c_noise, c_noise_context, prev_act)
+        x = torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
+        x = self.unet(self.conv_in(x), cond)
+        return self.conv_out(functional.silu(self.norm_out(x)))
+
+    def condition(
+        self,
+        c_noise: Float32[Tensor, " b"],
+        c_noise_context: Float32[Tensor, " b"],
+        prev_act: Int64[Tensor, "b t"],
+    ) -> Float32[Tensor, "b e"]:
+        """Return the vector that modulates every block."""
+        act = rearrange(self.action_embedding(prev_act), "b t e -> b (t e)")
+        noise = self.noise_features(c_noise) + self.context_noise_features(c_noise_context)
+        return self.cond_mlp(noise + act)
+
+
+class Unet(nn.Module):
+    """Down, middle and up, with a skip from each block on the way down to its twin on the way up."""
+
+    def __init__(self, settings: InnerUnetSettings) -> None:
+        super().__init__()
+        channels = settings.channels
+        self.num_halvings = len(channels) - 1
+        down: list[Stack] = []
+        up: list[Stack] = []
+        for level, depth in enumerate(settings.depths):
+            above, own = channels[max(0, level - 1)], channels[level]
+            has_attention = settings.attention[level]
+            widths = [(above, own)] + [(own, own)] * (depth - 1)
+            down.append(Stack(widths, settings, has_attention=has_attention))
+            widths = [(2 * own, own)] * depth + [(above + own, above)]
+            up.append(Stack(widths, settings, has_attention=has_attention))
+        last = channels[-1]
+        self.down = nn.ModuleList(down)
+        self.middle = Stack([(last, last)] * 2, settings, has_attention=settings.has_middle_attention)
+        self.up = nn.ModuleList(reversed(up))
+        self.shrink = nn.ModuleList(
+            nn.Conv2d(width, width, kernel_size=3, stride=2, padding=1) for width in channels[:-1]
+        )
+        self.grow = nn.ModuleList(conv3x3(width, width) for width in reversed(channels[:-1]))
+        for weight in self.shrink.parameters():
+            if weight.ndim > 1:
+                nn.init.orthogonal_(weight)
+
+    def forward(
+        self, x: Float32[Tensor, "b c h w"], cond: Float32[Tensor, "b e"]
+    ) -> Float32[Tensor, "b c h w"]:
+        """Return features of the input's size; odd sizes are padded for the halvings, then cropped."""
+        height, width = x.shape[-2:]
+        multiple = 2**self.num_halvings
+        x = functional.pad(x, (0, -width % multiple, 0, -height % multiple))
+        skips: list[list[Tensor]] = []
+        for level, stack in enumerate(self.down):
+            x = x if level == 0 else self.shrink[level - 1](x)
+            outputs = [x, *stack(x, cond)]
+            x = outputs[-1]
+            skips.append(outputs)
+        x = self.middle(x, cond)[-1]
+        for level, stack in enumerate(self.up):
+            if level > 0:
+                x = self.grow[level - 1](functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+            x = stack(x, cond, skips.pop()[::-1])[-1]
+        return x[..., :height, :width]
+
+
+class Stack(nn.Module):
+    """Residual blocks in a row; each may first take in a skip connection."""
+
+    def __init__(
+        self, widths: list[tuple[int, int]], settings: InnerUnetSettings, *, has_attention: bool
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(
+                width_in,
+                width_out,
+                settings.cond_channels,
+                has_attention=has_attention,
+                has_group_norm=settings.has_group_norm,
+            )
+            for width_in, width_out in widths
+        )
+
+    def forward(self, x: Tensor, cond: Tensor, skips: list[Tensor] | None = None) -> list[Tensor]:
+        """Return the output of every block."""
+        outputs: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
+            x = x if skips is None else torch.cat([x, skips[index]], dim=1)
+            x = block(x, cond)
+            outputs.append(x)
+        return outputs
+
+
+class Block(nn.Module):
+    """Two modulated convolutions around a residual, then self-attention where asked for."""
+
+    def __init__(
+        self, width_in: int, width_out: int, cond_channels: int, *, has_attention: bool, has_group_norm: bool
+    ) -> None:
+        super().__init__()
+        self.project = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
+        self.modulate1 = Modulation(width_in, cond_channels, has_group_norm=has_group_norm)
+        self.conv1 = conv3x3(width_in, width_out)
+        self.modulate2 = Modulation(width_out, cond_channels, has_group_norm=has_group_norm)
+        self.conv2 = zero_weight(conv3x3(width_out, width_out))
+        self.attention = SelfAttention(width_out) if has_attention else nn.Identity()
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Return features of the output width."""
+        residual = self.project(x)
+        x = self.conv1(functional.silu(self.modulate1(x, cond)))
+        x = self.conv2(functional.silu(self.modulate2(x, cond)))
+        return self.attention(x + residual)
+
+
+class Modulation(nn.Module):
+    """Scale and shift a channel by the conditioning vector, after GroupNorm where that is on."""
+
+    def __init__(self, width: int, cond_channels: int, *, has_group_norm: bool) -> None:
+        super().__init__()
+        self.num_groups = max(1, width // CHANNELS_PER_GROUP)
+        self.has_group_norm = has_group_norm
+        self.linear = nn.Linear(cond_channels, 2 * width)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Return the modulated features."""
+        if self.has_group_norm:
+            x = functional.group_norm(x, self.num_groups, eps=NORM_EPS)
+        scale, shift = self.linear(cond)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention between all places of a feature map; starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.num_heads = max(1, width // CHANNELS_PER_HEAD)
+        self.norm = group_norm(width)
+        self.query_key_value = nn.Conv2d(width, 3 * width, 1)
+        self.out = zero_weight(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` plus what each place gathered. Axes: k of q/k/v, n heads, d head width."""
+        height = x.shape[2]
+        query, key, value = rearrange(
+            self.query_key_value(self.norm(x)), "b (k n d) h w -> k b n (h w) d", k=3, n=self.num_heads
+        )
+        gathered = functional.scaled_dot_product_attention(query, key, value)
+        return x + self.out(rearrange(gathered, "b n (h w) d -> b (n d) h w", h=height))
+
+
+class FourierFeatures(nn.Module):
+    """Cosines and sines of a scalar at fixed random frequencies, saved with the weights."""
+
+    frequency: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("frequency", torch.randn(num_features // 2))
+
+    def forward(self, value: Float32[Tensor, " b"]) -> Float32[Tensor, "b e"]:
+        """Return the features of each value."""
+        angle = 2 * math.pi * value[:, None] * self.frequency
+        return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps height and width."""
+    return nn.Conv2d(width_in, width_out, kernel_size=3, padding=1)
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Return a GroupNorm with groups of 32 channels."""
+    return nn.GroupNorm(max(1, width // CHANNELS_PER_GROUP), width, eps=NORM_EPS)
+
+
+def zero_weight(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution with zero weights and bias, so that its block starts as the identity."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
