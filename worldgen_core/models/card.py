@@ -1,0 +1,135 @@
+"""A model folder: `model.json` says what it is, `model.safetensors` holds the weights, proved by a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from worldgen_core.errors import CheckpointError
+from worldgen_core.models.weights import read_safetensors, write_safetensors
+
+CARD_FILE = "model.json"
+WEIGHTS_FILE = "model.safetensors"
+FORMAT_VERSION = 1
+_NEXT_STEP = "train or import the model again, or name another model folder"
+
+
+class ModelCard(BaseModel):
+    """What `model.json` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    """Version of this folder's layout."""
+    model: str
+    """Which architecture: "direct", "diamond-vae" …"""
+    game: str
+    """The game it dreams."""
+    action_names: tuple[str, ...]
+    """Names of the actions, by id."""
+    height: int
+    """Rows of a frame."""
+    width: int
+    """Columns of a frame."""
+    fps: float
+    """Frames a second at which it was trained."""
+    settings: dict[str, Any]
+    """Settings of the network, as JSON."""
+    num_parameters: dict[str, int]
+    """Parameters by part."""
+    dataset: dict[str, Any]
+    """What it was trained on: name and counts."""
+    training: dict[str, Any]
+    """Summary of the training: steps, seed, last losses."""
+    weights_sha256: dict[str, str]
+    """Digest of each weights file in the folder."""
+
+
+def count_parameters(module: nn.Module) -> dict[str, int]:
+    """Parameters of each direct part of a module, and "total"."""
+    parts = {
+        name: sum(value.numel() for value in part.parameters()) for name, part in module.named_children()
+    }
+    own = sum(value.numel() for value in module.parameters(recurse=False))
+    parts = {name: count for name, count in parts.items() if count} | ({"own": own} if own else {})
+    return {**parts, "total": sum(value.numel() for value in module.parameters())}
+
+
+def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, file_name: str = WEIGHTS_FILE) -> str:
+    """Write a weights file into a model folder and return its digest for the card."""
+    path = folder / file_name
+    write_safetensors(
+        path, {name: value.cpu().contiguous() for name, value in tensors.items()}, {"format": "pt"}
+    )
+    return _digest(path)
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `model.json`, last of all, so that a folder with a card is whole."""
+    temporary = folder / f".{CARD_FILE}.{os.getpid()}"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / CARD_FILE)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check `model.json`.
+
+    Raises: CheckpointError.
+    """
+    path = folder / CARD_FILE
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(
+            str(path),
+            expected="the card of a model",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            next_step=_NEXT_STEP,
+        ) from error
+
+
+def read_weights(folder: Path, card: ModelCard, *, file_name: str = WEIGHTS_FILE) -> dict[str, Tensor]:
+    """Read a weights file of a model folder, proved by the card's digest.
+
+    Raises: CheckpointError if it is missing, truncated, changed, or no safetensors file.
+    """
+    path = folder / file_name
+    tensors, _ = read_safetensors(path, next_step=_NEXT_STEP)
+    expected, found = card.weights_sha256.get(file_name, "no digest in the card"), _digest(path)
+    if expected != found:
+        raise CheckpointError(str(path), expected=f"sha256 {expected}", found=found, next_step=_NEXT_STEP)
+    return tensors
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Load tensors into a module that must have exactly these names and shapes.
+
+    Raises: CheckpointError if the weights belong to another architecture.
+    """
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{source}: {name} ({len(wrong)} of {len(own)} tensors differ)",
+            expected=f"shape {own.get(name, 'no such tensor')}",
+            found=f"shape {given.get(name, 'no such tensor')}",
+            next_step=_NEXT_STEP,
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,202 @@
+"""The network of the `direct` model: next frame from the last frames, the actions and a little chance.
+
+A U-Net of two levels over space-to-depth cells. It predicts the frame minus the background, a termination
+logit and a small memory map that is fed back with the frame, so that what a frame cannot show (speed, a
+bird above the screen) is not lost. Nothing here knows a game: what may be assumed comes in through
+`DirectArchitecture`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldgen_core.models.blocks import ModulatedBlock, depth_to_space, space_to_depth
+
+
+class DirectArchitecture(BaseModel):
+    """Size of the network and what it may assume of the game."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_context_frames: int = Field(default=4, ge=1)
+    """Frames seen before each prediction."""
+    block: int = Field(default=4, ge=1)
+    """Side of the space-to-depth patch in pixels; height and width must be multiples of twice this."""
+    channels: tuple[int, int] = (64, 128)
+    """Channels of the fine and the coarse level."""
+    num_blocks: tuple[int, int, int] = (1, 2, 2)
+    """Residual blocks on the way down, in the middle and on the way up."""
+    condition: int = Field(default=64, ge=1)
+    """Width of the vector that carries actions and chance."""
+    chance: int = Field(default=4, ge=1)
+    """Dimensions of the chance drawn for each frame."""
+    chance_map: int = Field(default=4, ge=1)
+    """Channels of the map through which chance reaches the cells where new content enters."""
+    num_mixture: int = Field(default=12, ge=1)
+    """Gaussians in the learned prior of the chance."""
+    memory: int = Field(default=8, ge=0)
+    """Channels of the memory map; 0 means off: the model sees only frames."""
+    new_content: Literal["anywhere", "right"] = "anywhere"
+    """Where the game shows things that no earlier frame tells; the chance encoder sees only that part."""
+    new_content_cells: int = Field(default=1, ge=1)
+    """Width of that part in cells, if it is not everywhere."""
+    scroll: tuple[int, int] = (0, 0)
+    """Pixels (down, right) by which the foreground mostly moves a frame; training measures it."""
+
+
+class StepOutput(NamedTuple):
+    """One prediction: cells of frame minus background, termination logit, memory."""
+
+    cells: Tensor
+    end_logit: Tensor
+    memory: Tensor
+
+
+class Mixture(NamedTuple):
+    """A mixture of diagonal Gaussians over the chance vector."""
+
+    log_weight: Tensor
+    mean: Tensor
+    log_std: Tensor
+
+    def log_prob(self, value: Float32[Tensor, "b z"]) -> Float32[Tensor, " b"]:
+        """Log density at `value`."""
+        deviation = (value[:, None] - self.mean) * torch.exp(-self.log_std)
+        parts = -0.5 * deviation.square() - self.log_std - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(self.log_weight + parts.sum(-1), dim=1)
+
+    def sample(self, generators: list[torch.Generator]) -> Float32[Tensor, "b z"]:
+        """Draw one value a row, each row from its own generator (on the CPU, so devices agree)."""
+        drawn: list[Tensor] = []
+        for row, generator in enumerate(generators):
+            pick = torch.multinomial(self.log_weight[row].exp().cpu(), 1, generator=generator).to(
+                self.mean.device
+            )
+            noise = torch.randn(self.mean.shape[-1], generator=generator).to(self.mean.device)
+            drawn.append(self.mean[row, pick[0]] + noise * self.log_std[row, pick[0]].exp())
+        return torch.stack(drawn)
+
+
+class ChanceEncoder(nn.Module):
+    """What the game drew at random between two frames, as the mean and log std of a small Gaussian."""
+
+    def __init__(self, arch: DirectArchitecture, cell_channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.columns = arch.new_content_cells if arch.new_content == "right" else width
+        self.hidden = nn.Linear(2 * cell_channels * height * self.columns, 64)
+        self.output = nn.Linear(64, 2 * arch.chance)
+
+    def forward(self, last: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log std, looking only at the part where new content may enter."""
+        part = torch.cat([last[..., -self.columns :], target[..., -self.columns :]], dim=1)
+        mean, log_std = self.output(functional.silu(self.hidden(part.flatten(1)))).chunk(2, dim=1)
+        return mean, (log_std - 2.0).clamp(-5.0, 1.0)
+
+
+class ChancePrior(nn.Module):
+    """What the game may draw next, learned from the row and column means of the last frame."""
+
+    def __init__(self, arch: DirectArchitecture, cell_channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.shape = (arch.num_mixture, arch.chance)
+        self.hidden = nn.Linear(cell_channels * (height + width), 64)
+        self.output = nn.Linear(64, arch.num_mixture * (1 + 2 * arch.chance))
+
+    def forward(self, last: Tensor) -> Mixture:
+        """Return the mixture from which the chance of the next frame is drawn."""
+        means = torch.cat([last.mean(3).flatten(1), last.mean(2).flatten(1)], dim=1)
+        raw = self.output(functional.silu(self.hidden(means)))
+        num, size = self.shape
+        log_weight = functional.log_softmax(raw[:, :num], dim=1)
+        mean, log_std = raw[:, num:].unflatten(1, (num, 2 * size)).chunk(2, dim=2)
+        return Mixture(log_weight, mean, (log_std - 1.0).clamp(-5.0, 2.0))
+
+
+class DirectNetwork(nn.Module):
+    """U-Net over cells; see the module's first lines."""
+
+    def __init__(self, arch: DirectArchitecture, *, num_actions: int, height: int, width: int) -> None:
+        """Build for frames of `height` x `width` pixels."""
+        super().__init__()
+        self.arch = arch
+        self.num_actions = num_actions
+        self.cells = 3 * arch.block**2
+        self.grid = (height // arch.block, width // arch.block)
+        fine, coarse = arch.channels
+        down, middle, up = arch.num_blocks
+        columns = arch.new_content_cells if arch.new_content == "right" else self.grid[1]
+        self.map_shape = (arch.chance_map, self.grid[0], columns)
+
+        self.register_buffer("background", torch.zeros(self.cells, *self.grid))
+        self.encoder = ChanceEncoder(arch, self.cells, *self.grid)
+        self.prior = ChancePrior(arch, self.cells, *self.grid)
+        self.chance_map = nn.Linear(arch.chance, math.prod(self.map_shape))
+        self.condition = nn.Sequential(
+            nn.Linear(arch.num_context_frames * num_actions + arch.chance, arch.condition),
+            nn.SiLU(),
+            nn.Linear(arch.condition, arch.condition),
+            nn.SiLU(),
+        )
+        inputs = arch.num_context_frames * self.cells + arch.memory + arch.chance_map
+        self.input = nn.Conv2d(inputs, fine, 1)
+        self.position = nn.Parameter(0.1 * torch.randn(fine, *self.grid))
+        self.down = nn.ModuleList(ModulatedBlock(fine, arch.condition) for _ in range(down))
+        self.shrink = nn.Conv2d(fine, coarse, 2, stride=2)
+        self.middle = nn.ModuleList(ModulatedBlock(coarse, arch.condition) for _ in range(middle))
+        self.grow = nn.Conv2d(coarse, 4 * fine, 1)
+        self.up = nn.ModuleList(ModulatedBlock(fine, arch.condition) for _ in range(up))
+        self.output = nn.Conv2d(fine, self.cells + 1 + arch.memory, 1)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)  # pyright: ignore[reportArgumentType]  # has a bias
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """The weights of the inner 3x3 convolutions, which the Muon optimizer takes."""
+        blocks = [*self.down, *self.middle, *self.up]
+        return [conv.weight for block in blocks for conv in (block.conv1, block.conv2)]  # pyright: ignore
+
+    def start_memory(self, num: int) -> Tensor:
+        """The empty memory of a fresh dream."""
+        return self.position.new_zeros(num, self.arch.memory, *self.grid)
+
+    def scrolled(self, cells: Tensor) -> Tensor:
+        """The foreground moved by the usual scroll; what comes in is empty."""
+        down, right = self.arch.scroll
+        if down == right == 0:
+            return cells
+        obs = depth_to_space(cells, self.arch.block)
+        obs = functional.pad(obs, (right, -right, down, -down))
+        return space_to_depth(obs, self.arch.block)
+
+    def forward(self, context: list[Tensor], act: Tensor, chance: Tensor, memory: Tensor) -> StepOutput:
+        """Predict the next frame's cells.
+
+        Shapes: context, `num_context_frames` tensors (b, cells, h, w), oldest first; act (b,
+        num_context_frames), the last one causes the result; chance (b, z); memory (b, m, h, w).
+        """
+        hot = functional.one_hot(act, self.num_actions).flatten(1).to(chance.dtype)
+        condition = self.condition(torch.cat([hot, chance], dim=1))
+        chance_map = self.chance_map(chance).unflatten(1, self.map_shape)
+        chance_map = functional.pad(chance_map, (self.grid[1] - self.map_shape[2], 0))
+        x = self.input(torch.cat([*context, memory, chance_map], dim=1)) + self.position
+        for block in self.down:
+            x = block(x, condition)
+        coarse = self.shrink(x)
+        for block in self.middle:
+            coarse = block(coarse, condition)
+        x = x + functional.pixel_shuffle(self.grow(coarse), 2)
+        for block in self.up:
+            x = block(x, condition)
+        out = self.output(functional.silu(x))
+        cells, end_map, memory = out.split([self.cells, 1, self.arch.memory], dim=1)
+        return StepOutput(
+            cells + self.scrolled(context[-1]),
+            torch.logsumexp(end_map.flatten(1), dim=1) - 6.0,
+            torch.tanh(memory),
+        )

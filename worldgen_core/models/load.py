@@ -1,0 +1,33 @@
+"""Opens a model folder as a `WorldModel`, whichever architecture its card names."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from worldgen_core.errors import ConfigError
+from worldgen_core.models.card import read_card
+from worldgen_core.models.interface import WorldModel
+
+MODEL_MODULES = {
+    "direct": "worldgen_core.models.direct",
+    "diamond-vae": "worldgen_core.models.diamond_vae",
+}
+"""Which module holds `load(folder, card, device)` of each architecture; imported only when asked for."""
+
+
+def load_world_model(folder: Path, device: str = "cpu") -> WorldModel:
+    """Open the model in `folder` on a device.
+
+    Raises: CheckpointError if the folder is damaged; ConfigError if its architecture is unknown.
+    """
+    card = read_card(folder)
+    if card.model not in MODEL_MODULES:
+        raise ConfigError(
+            f"{folder}: model",
+            expected="one of " + ", ".join(MODEL_MODULES),
+            found=repr(card.model),
+            next_step="update worldgen, or name another model folder",
+        )
+    model: WorldModel = importlib.import_module(MODEL_MODULES[card.model]).load(folder, card, device)
+    return model

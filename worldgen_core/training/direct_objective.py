@@ -1,0 +1,114 @@
+"""What the `direct` model minimises: squared error of its own dream, termination, and cheap chance.
+
+A batch of windows is dreamt for `unroll` frames with gradients through the model's own predictions. The
+error counts more where something is not background and most where something changes. Chance is taken from
+the true next frame by the encoder; what it tells beyond the prior costs `chance_weight` a nat, and the
+prior learns to predict it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldgen_core.batch import ClipBatch
+from worldgen_core.models.blocks import space_to_depth
+from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.ranges import to_unit
+
+
+class DirectLossSettings(BaseModel):
+    """Weights of the parts of the loss."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    foreground_weight: float = Field(default=4.0, ge=0)
+    """Extra weight of pixels that differ from the background by more than `foreground_level`."""
+    foreground_level: float = Field(default=0.1, ge=0)
+    """In units of [-1, 1]."""
+    change_weight: float = Field(default=40.0, ge=0)
+    """Extra weight per unit of change between two true frames."""
+    end_weight: float = Field(default=0.1, ge=0)
+    """Weight of the termination head's cross-entropy."""
+    chance_weight: float = Field(default=1e-4, ge=0)
+    """Price of a nat of chance that the prior did not expect."""
+    prior_weight: float = Field(default=1e-3, ge=0)
+    """Weight of the prior's own fit; it sees the chance only through a stopped gradient."""
+    context_noise: float = Field(default=0.1, ge=0)
+    """Largest standard deviation of the noise on the context frames, drawn per window."""
+
+
+class DirectObjective:
+    """The loss of the direct model; `batches` is a pure function of the training step."""
+
+    def __init__(
+        self, network: DirectNetwork, settings: DirectLossSettings, batches: Callable[[int], ClipBatch]
+    ) -> None:
+        self.module: nn.Module = network
+        self._network = network
+        self._settings = settings
+        self._batches = batches
+
+    def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Dream this step's batch and return the loss and its parts."""
+        batch = self._batches(train_step)
+        net, arch = self._network, self._network.arch
+        device = net.background.device
+        obs = to_unit(batch.obs.to(device)).permute(0, 1, 4, 2, 3)
+        act, end = batch.act.to(device), batch.end.to(device)
+        cells = [space_to_depth(obs[:, t], arch.block) - net.background for t in range(obs.shape[1])]
+        first = arch.num_context_frames
+        context = self._noisy(cells[:first], generator)
+        memory = net.start_memory(len(obs))
+        parts: dict[str, list[Tensor]] = {"picture": [], "end": [], "chance": [], "prior": []}
+        for t in range(first, len(cells)):
+            chance = self._chance(context[-1], cells[t], generator, parts)
+            out = net(context, act[:, t - first : t], chance, memory)
+            parts["picture"].append(self._picture_loss(out.cells, cells[t], cells[t - 1]))
+            parts["end"].append(
+                functional.binary_cross_entropy_with_logits(out.end_logit, end[:, t].to(out.end_logit.dtype))
+            )
+            context, memory = [*context[1:], out.cells], out.memory
+        return self._total({name: torch.stack(values).mean() for name, values in parts.items()})
+
+    def _noisy(self, context: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+        level = torch.rand(len(context[0]), 1, 1, 1, generator=generator) * self._settings.context_noise
+        noisy: list[Tensor] = []
+        for cells in context:
+            noise = torch.randn(cells.shape, generator=generator) * level
+            noisy.append(cells + noise.to(cells.device).contiguous(memory_format=torch.channels_last))
+        return noisy
+
+    def _chance(
+        self, last: Tensor, target: Tensor, generator: torch.Generator, parts: dict[str, list[Tensor]]
+    ) -> Tensor:
+        mean, log_std = self._network.encoder(last, target)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        chance = mean + log_std.exp() * noise
+        prior = self._network.prior(last.detach())
+        surprise = -prior.log_prob(chance.detach()).mean()
+        frozen = type(prior)(*(value.detach() for value in prior))
+        told = -(log_std + 0.5 * noise.square()).sum(1).mean() - frozen.log_prob(chance).mean()
+        parts["chance"].append(told)
+        parts["prior"].append(surprise)
+        return chance
+
+    def _picture_loss(self, predicted: Tensor, target: Tensor, before: Tensor) -> Tensor:
+        settings = self._settings
+        weight = 1.0 + settings.change_weight * (target - before).abs()
+        weight = weight + settings.foreground_weight * (target.abs() > settings.foreground_level)
+        return (weight * (predicted - target).square()).mean()
+
+    def _total(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        settings = self._settings
+        loss = (
+            parts["picture"]
+            + settings.end_weight * parts["end"]
+            + settings.chance_weight * parts["chance"]
+            + settings.prior_weight * parts["prior"]
+        )
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}

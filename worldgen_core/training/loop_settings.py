@@ -1,0 +1,53 @@
+"""Settings of the training loop that every model shares: optimizer, schedule, averaging, checkpoints."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class OptimizerSettings(BaseModel):
+    """AdamW for everything, Muon for the matrices that a model names, if it names any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: float = Field(default=2e-3, gt=0)
+    """AdamW's peak learning rate."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Memory of the mean gradient."""
+    beta2: float = Field(default=0.98, ge=0, lt=1)
+    """Memory of the squared gradient; lower suits short trainings."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled decay, applied by AdamW to matrices only."""
+    muon_rate: float = Field(default=0.02, ge=0)
+    """Muon's peak learning rate; 0 means off: AdamW takes every weight."""
+    muon_momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Memory of Muon's gradient."""
+
+
+class LoopSettings(BaseModel):
+    """How the loop steps; all counts are in optimizer steps, never in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: OptimizerSettings = OptimizerSettings()
+    """Which optimizer with which rates."""
+    warmup_steps: int = Field(default=50, ge=0)
+    """Steps over which the rate rises from 0."""
+    final_rate_share: float = Field(default=0.02, ge=0, le=1)
+    """Rate at the end of the cosine, as a share of the peak."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the whole gradient."""
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Memory of the weight average that gets published."""
+    checkpoint_every: int = Field(default=250, ge=1)
+    """Steps between checkpoints."""
+    log_every: int = Field(default=20, ge=1)
+    """Steps between rows of metrics.jsonl; a row holds the mean over these steps."""
+    num_threads: int = Field(default=2, ge=1)
+    """CPU threads; part of the result, since sums depend on their order."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; a named device that is missing is an error."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16 pays on GPUs and on CPUs with AMX or AVX-512-BF16; elsewhere it is several times slower."""
