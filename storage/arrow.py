@@ -9,13 +9,14 @@ in the file as it is.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt32
 
 _pa: Any = importlib.import_module("pyarrow")
 _pq: Any = importlib.import_module("pyarrow.parquet")
@@ -29,6 +30,8 @@ _TYPES: Mapping[str, Any] = {
     "bool": _pa.bool_(),
     "large_binary": _pa.large_binary(),
 }
+_HEADER_BYTES = 24
+_NEXT_INT32 = 0x15  # Thrift compact protocol: the field after the last one, a 32-bit integer
 ReadError: tuple[type[Exception], ...] = (_pa.ArrowException, OSError, ValueError)
 
 
@@ -60,15 +63,11 @@ class TableWriter:
 
 
 class TableFile:
-    """A Parquet file opened for reading one row group at a time from a memory map."""
+    """A Parquet file read one row group at a time from a memory map; several threads may share it."""
 
-    def __init__(self, path: Path, schema: Mapping[str, str]) -> None:
-        self._file: Any = _pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-        found = {field.name: str(field.type) for field in self._file.schema_arrow}
-        # Parquet does not tell a large column from a small one, and Arrow reads both the same way.
-        expected = {name: str(_TYPES[kind]).removeprefix("large_") for name, kind in schema.items()}
-        if found != expected:
-            raise ValueError(f"columns {found} instead of {expected}")
+    def __init__(self, file: Any) -> None:
+        self._file: Any = file
+        self._lock = threading.Lock()
 
     @property
     def num_row_groups(self) -> int:
@@ -82,17 +81,35 @@ class TableFile:
 
     def arrays(self, row_group: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The named number columns of one row group."""
-        table = self._file.read_row_group(row_group, columns=list(names), use_threads=False)
+        table = self._read(row_group, names)
         return {name: table.column(name).to_numpy() for name in names}
 
     def values(self, row_group: int, names: Sequence[str]) -> dict[str, list[Any]]:
         """The named columns of one row group as Python values."""
-        table = self._file.read_row_group(row_group, columns=list(names), use_threads=False)
+        table = self._read(row_group, names)
         return {name: table.column(name).to_pylist() for name in names}
 
     def close(self) -> None:
         """Give back the file descriptor."""
         self._file.close()
+
+    def _read(self, row_group: int, names: Sequence[str]) -> Any:
+        with self._lock:
+            return self._file.read_row_group(row_group, columns=list(names), use_threads=False)
+
+
+def open_table(path: Path, schema: Mapping[str, str]) -> TableFile:
+    """Open a Parquet file that has the columns of `schema` in that order; page checksums are verified.
+
+    Raises: ValueError for other columns; OSError and Arrow's own errors (see `ReadError`).
+    """
+    file: Any = _pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    found = [(field.name, str(field.type)) for field in file.schema_arrow]
+    # Parquet does not tell a large column from a small one, and Arrow reads both the same way.
+    expected = [(name, str(_TYPES[kind]).removeprefix("large_")) for name, kind in schema.items()]
+    if found != expected:
+        raise ValueError(f"columns {found} instead of {expected}")
+    return TableFile(file)
 
 
 def write_table(file: BinaryIO, schema: Mapping[str, str], columns: Mapping[str, Column]) -> None:
@@ -108,10 +125,14 @@ def _arrow_schema(schema: Mapping[str, str]) -> Any:
 
 @dataclass(frozen=True)
 class ValueRanges:
-    """Where in a file the one value of each row group lies: `size` bytes from `offset` on."""
+    """Where in a file the one value of each row group lies: `size` bytes from `offset` on.
+
+    `crc` is the CRC-32 of the value and the four bytes before it.
+    """
 
     offset: Int64[np.ndarray, " rows"]
     size: Int64[np.ndarray, " rows"]
+    crc: UInt32[np.ndarray, " rows"]
 
 
 def value_ranges(path: Path, column: str) -> ValueRanges:
@@ -126,30 +147,40 @@ def value_ranges(path: Path, column: str) -> ValueRanges:
         parquet: Any = _pq.ParquetFile(file)
         metadata: Any = parquet.metadata
         index = list(parquet.schema_arrow.names).index(column)
-        chunks = [metadata.row_group(i).column(index) for i in range(metadata.num_row_groups)]
-        offset = np.zeros(len(chunks), np.int64)
-        size = np.zeros(len(chunks), np.int64)
-        for i, chunk in enumerate(chunks):
-            if chunk.num_values != 1 or chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
-                raise ValueError(f"row group {i}: {chunk.num_values} values, {chunk.compression}")
-            file.seek(chunk.data_page_offset)
-            size[i] = _page_bytes(file.read(24)) - 4
-            offset[i] = chunk.data_page_offset + chunk.total_compressed_size - size[i]
-            if size[i] < 0 or offset[i] < chunk.data_page_offset + 4:
+        rows = int(metadata.num_row_groups)
+        ranges = ValueRanges(np.zeros(rows, np.int64), np.zeros(rows, np.int64), np.zeros(rows, np.uint32))
+        for i in range(rows):
+            chunk: Any = metadata.row_group(i).column(index)
+            begin, end = (
+                int(chunk.data_page_offset),
+                int(chunk.data_page_offset + chunk.total_compressed_size),
+            )
+            file.seek(begin)
+            num_bytes, crc = _page_facts(file.read(_HEADER_BYTES))
+            is_plain = chunk.compression == "UNCOMPRESSED" and not chunk.has_dictionary_page
+            if chunk.num_values != 1 or not is_plain or not 4 <= num_bytes < end - begin:
                 raise ValueError(
-                    f"row group {i}: a page of {size[i] + 4} bytes in {chunk.total_compressed_size}"
+                    f"row group {i} is not one plain value: {chunk.num_values}, {num_bytes} bytes"
                 )
-    return ValueRanges(offset, size)
+            ranges.offset[i], ranges.size[i], ranges.crc[i] = end - num_bytes + 4, num_bytes - 4, crc
+    return ranges
 
 
-def _page_bytes(header: bytes) -> int:
-    """Read `compressed_page_size`, the third field of a Parquet page header in Thrift's compact protocol."""
-    position, value = 0, 0
-    for _field in ("type", "uncompressed_page_size", "compressed_page_size"):
-        if header[position] != 0x15:  # next field, a 32-bit integer
-            raise ValueError("a page header that is not Parquet's")
-        position, value = _varint(header, position + 1)
-    return value >> 1  # zigzag of a number that is not negative
+def _page_facts(header: bytes) -> tuple[int, int]:
+    """Read size and CRC-32 from a Parquet page header in Thrift's compact protocol.
+
+    Its first four fields are 32-bit integers: page type, size, size once compressed, CRC.
+    """
+    position, values = 0, list[int]()
+    try:
+        for _field in range(4):
+            if header[position] != _NEXT_INT32:
+                raise ValueError("a page without a checksum, or that is not Parquet's")
+            position, value = _varint(header, position + 1)
+            values.append((value >> 1) ^ -(value & 1))  # zigzag
+    except IndexError as error:
+        raise ValueError("a page header that is cut off") from error
+    return values[2], values[3] & 0xFFFFFFFF
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -1,36 +1,52 @@
 """The dataset reader: random clips by episode id, in memory that does not grow with the dataset.
 
-Held in memory: one small record an episode, twelve bytes a chunk, and a bounded cache of step tables. Frames
+Held in memory: one small record an episode, twenty bytes a chunk, and a bounded cache of step tables. Frames
 come from memory-mapped files and are gone when the caller drops them. A reader may be used from several
 threads at once.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
-from storage.arrow import ReadError, TableFile
+from storage.arrow import ReadError, open_table
 from storage.errors import ShardCorruptError, StorageError
 from storage.order import batch_indices
 from storage.records import Clip, DatasetInfo, Episode, EpisodeInfo, Split, StepTable
 from storage.schema import DATASET_FILE, EPISODE_COLUMNS, EPISODES_FILE, info_from_json, mending_command
 from storage.sources import EpisodeSource, NpzSource, ParquetSource
 
-
 __all__ = ["ClipReader", "batch_indices", "read_episode_table", "read_info"]
 
 
 class ClipReader:
-    """Reads a dataset folder, whatever its format."""
+    """Reads a dataset folder, whatever its format; files are opened when they are first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.info: DatasetInfo = read_info(folder)
-        self._episodes = {row.episode_id: row for row in read_episode_table(folder, self.info)}
-        self._source: EpisodeSource = _open_source(folder, self.info, list(self._episodes.values()))
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """What `dataset.json` says.
+
+        Raises: StorageError if there is no dataset; SchemaVersionError; ShardCorruptError.
+        """
+        return read_info(self.folder)
+
+    @cached_property
+    def _episodes(self) -> dict[str, EpisodeInfo]:
+        return {row.episode_id: row for row in read_episode_table(self.folder, self.info)}
+
+    @cached_property
+    def _source(self) -> EpisodeSource:
+        next_step = mending_command(self.info.game, self.info.stage)
+        if self.info.format == "npz":
+            return NpzSource(self.folder, next_step)
+        return ParquetSource(self.folder, self.info, list(self._episodes.values()), next_step)
 
     def episodes(self, split: Split | None = None) -> list[EpisodeInfo]:
         """The episodes of a split, or of all, in the order in which they were written."""
@@ -137,7 +153,7 @@ def read_episode_table(folder: Path, info: DatasetInfo) -> list[EpisodeInfo]:
     """
     path = folder / EPISODES_FILE
     try:
-        table = TableFile(path, EPISODE_COLUMNS)
+        table = open_table(path, EPISODE_COLUMNS)
         columns = table.values(0, list(EPISODE_COLUMNS))
         table.close()
     except ReadError as error:
@@ -149,10 +165,3 @@ def read_episode_table(folder: Path, info: DatasetInfo) -> list[EpisodeInfo]:
         ) from error
     rows = zip(*(columns[name] for name in EPISODE_COLUMNS), strict=True)
     return [EpisodeInfo(**dict(zip(EPISODE_COLUMNS, row, strict=True))) for row in rows]
-
-
-def _open_source(folder: Path, info: DatasetInfo, rows: list[EpisodeInfo]) -> EpisodeSource:
-    next_step = mending_command(info.game, info.stage)
-    if info.format == "npz":
-        return NpzSource(folder, next_step)
-    return ParquetSource(folder, info, rows, next_step)

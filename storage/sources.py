@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from storage.arrow import ReadError, TableFile, ValueRanges, value_ranges
+from storage.arrow import ReadError, TableFile, ValueRanges, open_table, value_ranges
 from storage.codec import ChunkError, make_codec
 from storage.errors import ShardCorruptError
 from storage.npz import read_episode
@@ -76,6 +77,13 @@ class _Shard:
     first_row: dict[str, int]
     step_group: dict[str, int]
 
+    def block(self, file_row: int) -> memoryview:
+        """The compressed chunk in a row, once its checksum agrees."""
+        offset, size = int(self.ranges.offset[file_row]), int(self.ranges.size[file_row])
+        if zlib.crc32(self.data[offset - 4 : offset + size]) != self.ranges.crc[file_row]:
+            raise ChunkError("other bytes than were written (CRC-32 does not match)")
+        return self.data[offset : offset + size]
+
 
 class ParquetSource:
     """Chunks straight from memory-mapped shards; each shard's index is read when it is first needed."""
@@ -93,13 +101,19 @@ class ParquetSource:
             self._rows.setdefault(row.shard, []).append(row)
 
     def frames(self, row: EpisodeInfo, start: int, length: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """Decode the chunks that the clip touches, and no others."""
-        per_chunk = self._info.frames_per_chunk
-        out = np.empty((length, self._info.height, self._info.width, 3), np.uint8)
+        """Decode the chunks that the clip touches, each as far as needed, into the clip where possible."""
+        per_chunk, picture = self._info.frames_per_chunk, (self._info.height, self._info.width, 3)
+        out = np.empty((length, *picture), np.uint8)
         for chunk in range(start // per_chunk, (start + length - 1) // per_chunk + 1):
             first = chunk * per_chunk
             begin, end = max(start, first), min(start + length, first + per_chunk)
-            out[begin - start : end - start] = self._chunk(row, chunk)[begin - first : end - first]
+            target = out[begin - start : end - start]
+            if begin == first:
+                self._decode(row, chunk, target)
+            else:
+                frames = np.empty((end - first, *picture), np.uint8)
+                self._decode(row, chunk, frames)
+                target[:] = frames[begin - first :]
         return out
 
     def steps(self, row: EpisodeInfo) -> StepTable:
@@ -116,20 +130,16 @@ class ParquetSource:
             **self._step_columns(row, tuple(STEP_DTYPES)),
         )
 
-    def _chunk(self, row: EpisodeInfo, chunk: int) -> np.ndarray:
+    def _decode(self, row: EpisodeInfo, chunk: int, out: np.ndarray) -> None:
         shard = self._shard(row.shard)
         file_row = shard.first_row[row.episode_id] + chunk
-        offset, size = int(shard.ranges.offset[file_row]), int(shard.ranges.size[file_row])
-        per_chunk = self._info.frames_per_chunk
-        num_frames = min(per_chunk, row.num_frames - chunk * per_chunk)
-        shape = (num_frames, self._info.height, self._info.width, 3)
         try:
-            return self._codec.decode(shard.data[offset : offset + size], shape)
+            self._codec.decode(shard.block(file_row), out)
         except ChunkError as error:
             raise self._corrupt(
                 frames_file(row.shard),
                 f"row {file_row} (episode {row.episode_id!r}, chunk {chunk})",
-                f"{num_frames} frames of {self._info.height}x{self._info.width} pixels",
+                f"a block of at least {len(out)} frames of {self._info.height}x{self._info.width} pixels",
                 error,
             ) from error
 
@@ -164,14 +174,14 @@ class ParquetSource:
             with path.open("rb") as file:
                 data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             ranges = value_ranges(path, "pixels")
-            first_row = self._first_rows(TableFile(path, FRAME_COLUMNS), number)
+            first_row = self._first_rows(open_table(path, FRAME_COLUMNS), number)
         except ReadError as error:
             raise self._corrupt(
                 path.name, "index", "a whole Parquet file, one chunk a row group", error
             ) from error
         path = self._folder / steps_file(number)
         try:
-            steps = TableFile(path, STEP_COLUMNS)
+            steps = open_table(path, STEP_COLUMNS)
             step_group = self._step_groups(steps, number)
         except ReadError as error:
             raise self._corrupt(
