@@ -1,10 +1,10 @@
 """Finds the bird in a Flappy Bird frame by fitting its sprite to what differs from the scenery.
 
-The sprite in every rotation, wing phase and quarter of a row is compared by least squares, so that an edge
-pixel counts by how much of it the sprite covers. With d the difference from the scenery s, and a template
-of covered share a and colour times share c, the sprite changes the picture by c - a*s; fitting it lowers
-the squared error by 2*cross - energy with cross = d*(c - a*s) and energy = (c - a*s)^2, summed over the
-pixels. Both are matrix products.
+The sprite in every rotation, wing phase and quarter of a row, and in some of them blurred, is compared by
+least squares, so that an edge pixel counts by how much of it the sprite covers. With d the difference from
+the scenery s, and a template of covered share a and colour times share c, the sprite changes the picture by
+c - a*s; fitting it lowers the squared error by 2*cross - energy with cross = d*(c - a*s) and energy = (c -
+a*s)^2, summed over the pixels. Both are matrix products.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
@@ -29,6 +30,8 @@ _GROUND_ROW = GROUND_TOP // SCALE
 _PATCH = BIRD_COLUMNS.stop - BIRD_COLUMNS.start
 _FIRST_ROW = -8
 _GHOST_DISTANCE = 7
+_BLUR = 1.2
+"""Pixels of the blur in which a dream's bird is still one bird."""
 _ROTATIONS = (MAX_VISIBLE_ROTATION, *range(18, -91, -3))
 
 
@@ -57,30 +60,33 @@ class _Templates(NamedTuple):
     colour_energy: Float32[np.ndarray, "k n"]
 
 
-def _template(
-    rotation: int, wing: int, phase: int
-) -> tuple[Float32[np.ndarray, "p 1"], Float32[np.ndarray, "p 3"]]:
-    sprite = bird_sprite(wing, rotation)
-    size = _PATCH * SCALE
-    share, colour = np.zeros((size, size, 1), np.float32), np.zeros((size, size, 3), np.float32)
+class _Shape(NamedTuple):
+    rotation: int
+    wing: int
+    blur: float = 0.0
+
+
+def _template(shape: _Shape, phase: int) -> tuple[Float32[np.ndarray, "p 1"], Float32[np.ndarray, "p 3"]]:
+    sprite = bird_sprite(shape.wing, shape.rotation)
+    canvas = np.zeros((_PATCH * SCALE, _PATCH * SCALE, 4), np.float32)
     height, width = sprite.is_opaque.shape
+    opaque = sprite.is_opaque[..., None]
     place = np.s_[phase : phase + height, BIRD_X % SCALE : BIRD_X % SCALE + width]
-    share[place] = sprite.is_opaque[..., None]
-    colour[place] = sprite.pixels * sprite.is_opaque[..., None]
-    cells = (_PATCH, SCALE, _PATCH, SCALE, -1)
-    small = (canvas.reshape(cells).mean((1, 3)).reshape(_PATCH**2, -1) for canvas in (share, colour))
-    return next(small), next(small)
+    canvas[place] = np.concatenate([opaque, sprite.pixels * opaque], axis=-1)
+    small = canvas.reshape(_PATCH, SCALE, _PATCH, SCALE, 4).mean((1, 3))
+    if shape.blur:
+        small = cv2.GaussianBlur(small, (0, 0), shape.blur, borderType=cv2.BORDER_CONSTANT)
+    flat = small.reshape(_PATCH**2, 4)
+    return flat[:, :1], flat[:, 1:]
 
 
-def _make_templates(
-    rotations: tuple[int, ...], wings: tuple[int, ...], phases: tuple[int, ...]
-) -> _Templates:
-    made = [_template(r, w, p) for p in phases for r in rotations for w in wings]
+def _make_templates(shapes: list[_Shape], phases: tuple[int, ...]) -> _Templates:
+    made = [_template(shape, phase) for phase in phases for shape in shapes]
     share = np.stack([share for share, _ in made], axis=-1)
     colour = np.stack([colour for _, colour in made], axis=-1)
-    num_pixels, _, num_shapes = colour.shape
+    num_pixels, _, num_templates = colour.shape
     energy = _windows(_padded(np.ones((_GROUND_ROW, _PATCH, 1), np.float32))) @ (colour**2).sum(1)
-    flat = (num_pixels * 3, num_shapes)
+    flat = (num_pixels * 3, num_templates)
     return _Templates(
         share[:, 0], share[:, 0] ** 2, colour.reshape(flat), (share * colour).reshape(flat), energy
     )
@@ -88,12 +94,14 @@ def _make_templates(
 
 @cache
 def _coarse() -> _Templates:
-    return _make_templates((MAX_VISIBLE_ROTATION, -30, -90), (1,), (0, 2))
+    return _make_templates([_Shape(rotation, 1) for rotation in (MAX_VISIBLE_ROTATION, -30, -90)], (0, 2))
 
 
 @cache
 def _fine() -> _Templates:
-    return _make_templates(_ROTATIONS, (0, 1, 2), (0, 1, 2, 3))
+    sharp = [_Shape(rotation, wing) for rotation in _ROTATIONS for wing in range(3)]
+    blurred = [_Shape(rotation, 1, _BLUR) for rotation in _ROTATIONS[::3]]
+    return _make_templates([*sharp, *blurred], tuple(range(SCALE)))
 
 
 class _Fit(NamedTuple):
@@ -151,11 +159,10 @@ def fit_bird(pixels: Float32[np.ndarray, "h w 3"], scenery: UInt8[np.ndarray, "h
     # Native heights from the first row on, one line each; columns are the shapes.
     by_height = fine.gain.reshape(len(fine.gain) * SCALE, -1)
     place, shape = (int(i) for i in np.unravel_index(by_height.argmax(), by_height.shape))
-    energy = max(fine.energy.reshape(by_height.shape)[place, shape], 0.25 * coarse.energy.max())
+    row = first + place // SCALE
+    energy = max(coarse.energy[row].max(), 0.25 * coarse.energy.max())
     height = (first + _FIRST_ROW) * SCALE + place + subpixel(by_height[:, shape], place)
-    return BirdFit(
-        height, float(by_height[place, shape] / energy), _strongest_ghost(coarse, first + place // SCALE)
-    )
+    return BirdFit(height, float(by_height[place, shape] / energy), _strongest_ghost(coarse, row))
 
 
 def _strongest_ghost(coarse: _Fit, row: int) -> float:

@@ -15,9 +15,9 @@ from worldgen_core.games.flappy_bird_fit import fit_bird
 from worldgen_core.games.flappy_pipe_fit import find_hole, find_pipes
 from worldgen_core.games.flappy_render import PipePair, render_without_bird
 
-MIN_QUALITY = 0.4
+MIN_QUALITY = 0.3
 """How much of a full bird the best fit must explain."""
-MAX_GHOST = 0.4
+MAX_GHOST = 0.35
 """The strongest second bird beside which the first still counts as the only one."""
 
 

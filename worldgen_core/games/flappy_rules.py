@@ -8,10 +8,10 @@ from worldgen_core.games.base import Frame, Opening, State
 from worldgen_core.games.flappy_render import BIRD_HEIGHT, BIRD_X, PIPE_WIDTH
 
 IDLE, FLAP = 0, 1
-FLAP_SPEED, GRAVITY, MAX_SPEED = -9.0, 1.0, 10.0
+START_SPEED, GRAVITY, MAX_SPEED = -9.0, 1.0, 10.0
 CRUISING_BOTTOM = 270.0
 """Where the bird's bottom is kept while no opening is in sight: the middle of all holes."""
-DEFAULT_MARGIN = 12.0
+DEFAULT_MARGIN = 8.0
 """Native pixels kept free above the lower pipe."""
 
 
@@ -29,10 +29,10 @@ def rule_action(height: float, speed: float, openings: tuple[Opening, ...], marg
 
 
 class PixelRulePlayer:
-    """The rule on what a state reader finds in each frame, with a memory of one height and one action.
+    """The rule on what a state reader finds in each frame, with a memory of one height.
 
-    The speed follows from the last action after a flap and from two heights otherwise; while the bird is
-    lost the player idles, as a person would have nothing to act on.
+    Two heights give the speed, whoever chose the action between them. While the bird is lost the player
+    idles, as a person would have nothing to act on.
     """
 
     def __init__(self, read_state: Callable[[Frame], State], margin: float = DEFAULT_MARGIN) -> None:
@@ -43,7 +43,6 @@ class PixelRulePlayer:
     def reset(self) -> None:
         """Forget the life before."""
         self._last_height: float | None = None
-        self._last_action = IDLE
 
     def act(self, frame: Frame) -> int:
         """Choose the action that follows this frame."""
@@ -51,13 +50,8 @@ class PixelRulePlayer:
 
     def act_on(self, state: State) -> int:
         """Choose the action that follows a frame in which this was read."""
+        last_height, self._last_height = self._last_height, state.height if state.found else None
         if not state.found:
-            self.reset()
             return IDLE
-        if self._last_action == FLAP or self._last_height is None:
-            speed = FLAP_SPEED
-        else:
-            speed = state.height - self._last_height
-        action = rule_action(state.height, speed, state.openings, self._margin)
-        self._last_height, self._last_action = state.height, action
-        return action
+        speed = START_SPEED if last_height is None else state.height - last_height
+        return rule_action(state.height, speed, state.openings, self._margin)
