@@ -99,10 +99,6 @@ class PixelPlayer(Protocol):
         ...
 
     def act_on(self, state: State) -> int:
-        """The same for a frame that was read already."""
-        ...
-
-    def act_on(self, state: State) -> int:
         """Choose the action that follows a frame in which this was read; spares a second reading."""
         ...
 
