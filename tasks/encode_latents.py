@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from worldgen_core.training.autoencoder_settings import LatentSettings
-
 from tasks.stage import Workspace, stage
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.autoencoder_settings import LatentSettings
 
 
 @stage(section="latents", core=("worldgen_core.training.latents",), packages=("torch", "numpy"))

@@ -98,8 +98,9 @@ def stage(
     """Make a function `(settings, workspace) -> Outcome` a stage named like the function.
 
     `core` names the modules whose code the bytes depend on, as a tuple or as a function of the settings (a
-    chosen game or model); imports are followed from there, below `code_root`, the checkout by default. `packages`
-    are the libraries that the bytes depend on. `section` is where the settings sit in the config, for messages.
+    chosen game or model); imports are followed from there, below `code_root`, the checkout by default.
+    `packages` are the libraries that the bytes depend on. `section` is where the settings sit in the config,
+    for messages.
     """
     declared = core
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from worldgen_core.training.autoencoder_settings import AutoencoderSettings
-
 from tasks.stage import Workspace, stage
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 
 
 @stage(

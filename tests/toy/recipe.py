@@ -38,7 +38,7 @@ def body_of(name: str, function: str, *inputs: str) -> Any:
         extra = {} if name == "report" else {"resume": work.resume, "progress": work.progress}
         return call(settings, *(work.inputs[key] for key in inputs), out=work.out, **extra)
 
-    body.__name__ = function
+    body.__name__ = name
     return body
 
 

@@ -1,0 +1,51 @@
+"""The recipe `benchmark`: frames a second, memory and size of a game's champion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from storage.champions import read_champion
+from storage.errors import StorageError
+from storage.location import open_store
+from tasks.benchmark import benchmark
+from tasks.publish import publish_stage
+from tasks.steps import Runner
+from worldgen_core.config import DeviceName, GameName, ProfileName, make_config
+
+RECIPE = "benchmark"
+
+
+@flow(name=RECIPE, flow_run_name="{game}-{device}")
+def benchmark_champion(
+    game: GameName = "flappy",
+    profile: ProfileName = "laptop",
+    dataset_name: str = "default",
+    device: DeviceName = "auto",
+    repeat: bool = True,
+) -> dict[str, Any]:
+    """Measure the champion's speed, memory and size on this machine.
+
+    Args:
+        game: Whose champion to measure.
+        profile: How long to measure.
+        dataset_name: Which dataset's champion.
+        device: Where to measure; a named device that is missing is an error.
+        repeat: Measure again although figures of this model are in the store.
+    """
+    store = open_store()
+    champion = read_champion(store.root, game, dataset_name)
+    if champion is None:
+        raise StorageError(
+            f"no champion of {game}, dataset {dataset_name}",
+            expected="a promoted model to measure",
+            found=f"nothing in {store.root / 'refs' / game / dataset_name}",
+            next_step=f"worldgen build {game}",
+        )
+    config = make_config(game, profile, device=device)
+    runner = Runner(store, recipe=RECIPE, variant=profile, forced=["benchmark"] if repeat else [])
+    ref = runner(benchmark, config.benchmark, model=champion.model)
+    manifest = store.manifest(ref)
+    publish_stage(manifest, store.path(ref))
+    return {"champion": champion.model.digest, **manifest.metrics, **manifest.notes}

@@ -1,0 +1,137 @@
+"""Running a recipe: plan first, then the stages, then the champion pointer and the summary.
+
+What a person sees comes from manifests, so a build whose stages are all cached shows the same pictures and
+figures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.learning import Learned, is_promoted
+from storage.artifacts import ArtifactStore
+from storage.champions import Champion, promote
+from storage.location import open_store
+from storage.manifest import Manifest
+from tasks.publish import (
+    PlanRow,
+    Summary,
+    SummaryRow,
+    publish_card,
+    publish_plan,
+    publish_stage,
+    publish_summary,
+)
+from tasks.steps import PlannedStage, Planner, Runner, RunStage, Steps, check_forced, earlier_refs
+from worldgen_core.config import Config
+
+logger = logging.getLogger(__name__)
+
+Recipe = Callable[[Config, Steps], Learned]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build did and where things are."""
+
+    recipe: str
+    stages: tuple[RunStage, ...]
+    learned: Learned
+    promoted: bool
+    summary: Summary
+
+
+def plan(recipe: Recipe, config: Config, *, name: str, forced: Sequence[str] = ()) -> list[PlannedStage]:
+    """Say for each stage whether it is fresh, and why not; runs and writes nothing."""
+    store = open_store()
+    planner = Planner(store, earlier_refs(store, name, config.variant), forced)
+    recipe(config, planner)
+    check_forced(forced, [line.stage for line in planner.stages])
+    return planner.stages
+
+
+def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[str] = ()) -> BuildResult:
+    """Run the stages that are stale, promote the model if it is better, and say what happened."""
+    lines = plan(recipe, config, name=recipe_name, forced=forced)
+    publish_plan(recipe_name, [PlanRow(line.stage, line.state, line.reasons) for line in lines])
+    store = open_store()
+    store.clear_leftovers()
+    logger.info("building", extra={"recipe": recipe_name, "device": config.train.loop.device})
+    runner = Runner(
+        store, recipe=recipe_name, variant=config.variant, forced=forced, on_stage=_show_cached(store)
+    )
+    learned = recipe(config, runner)
+    promoted = is_promoted(learned.decision)
+    if promoted:
+        promote(store.root, _champion(config, learned))
+    summary = make_summary(recipe_name, config, runner.done, learned, promoted=promoted)
+    _show(store, summary, learned)
+    return BuildResult(recipe_name, tuple(runner.done), learned, promoted, summary)
+
+
+def make_summary(
+    recipe_name: str, config: Config, done: Sequence[RunStage], learned: Learned, *, promoted: bool
+) -> Summary:
+    """Collect what each stage did, where things are, and what to type next."""
+    store = open_store()
+    report, model = store.path(learned.report), store.path(learned.model)
+    return Summary(
+        recipe=recipe_name,
+        rows=[
+            SummaryRow(
+                line.stage,
+                line.state,
+                None if line.manifest is None else line.seconds,
+                line.manifest.headline if line.manifest else line.reason,
+            )
+            for line in done
+        ],
+        places={
+            "truth and dream side by side": str(report / "sample.gif"),
+            "report": str(report / "report.md"),
+            "weights": str(model / "model.safetensors"),
+            "model card": str(store.path(learned.decision) / "README.md"),
+            "champion": "yes" if promoted else "no: see the model card",
+        },
+        next_commands=[
+            f"worldgen sample {config.game}",
+            f"worldgen eval {config.game} --profile {config.profile} --model {config.model}",
+            f"worldgen plan {config.game} --profile {config.profile} --model {config.model}",
+        ],
+        pictures=_pictures(store.manifest(learned.report), report),
+    )
+
+
+def _champion(config: Config, learned: Learned) -> Champion:
+    return Champion(
+        game=config.game,
+        dataset_name=config.capture.dataset_name,
+        model=learned.model,
+        report=learned.report,
+        decision=learned.decision,
+        promoted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _show_cached(store: ArtifactStore) -> Callable[[RunStage], None]:
+    """A stage that runs shows itself; a cached one is shown here, from its manifest."""
+
+    def show(line: RunStage) -> None:
+        if line.state == "cached" and line.manifest is not None:
+            publish_stage(line.manifest, store.path(line.manifest.ref))
+
+    return show
+
+
+def _show(store: ArtifactStore, summary: Summary, learned: Learned) -> None:
+    card = store.path(learned.decision) / "README.md"
+    publish_card(summary.recipe, card.read_text(), summary.pictures)
+    publish_summary(summary)
+
+
+def _pictures(manifest: Manifest, folder: Path) -> dict[str, Path]:
+    return {name: folder / name for name in manifest.figures}

@@ -1,0 +1,119 @@
+"""`worldgen sample`, `worldgen eval` and `worldgen bench`: look at a model and measure it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.build import AsJson, Device, Game, Model, Profile, Set, quiet_prefect, resolve
+
+Dataset = Annotated[str, typer.Option("--dataset", help="Name of the dataset whose champion to take.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("sample")(sample)
+    app.command("eval")(evaluate)
+    app.command("bench")(bench)
+
+
+def sample(
+    game: Game,
+    out: Annotated[Path, typer.Option(help="File to write; .gif or .mp4.")] = Path("sample.gif"),
+    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames to play.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Which held-out game to play.")] = 0,
+    player: Annotated[str, typer.Option(help="Who plays: rule, idle, spam or random.")] = "rule",
+    artifact: Annotated[str, typer.Option("--model", help="A model's artifact; default: the champion.")] = "",
+    dataset: Dataset = "default",
+) -> None:
+    """Write truth and dream side by side, under the same actions, as a GIF or MP4."""
+    from worldgen_core.evaluation.sample import write_sample
+
+    folder = find_model(game, dataset, artifact)
+    write_sample(folder, out, num_frames=frames, seed=seed, player=player)
+    typer.echo(f"{out}: {frames} frames; left the game, right the dream of {folder}")
+
+
+def evaluate(
+    game: Game,
+    profile: Profile = "laptop",
+    model: Model = "direct",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="How many training seeds; the worst counts.")] = 1,
+    device: Device = "auto",
+    set_: Set = [],  # noqa: B006  # typer copies it
+    as_json: AsJson = False,
+) -> None:
+    """Print a model's evaluation, building what is missing; over several seeds, the worst of each figure."""
+    from worldgen_core.evaluation.report import render_report, summarise
+
+    from flows.cli.server import ensure_server
+    from worldgen_core.overrides import parse_assignments
+
+    resolve(game, profile, model, 0, device, set_)
+    quiet_prefect()
+    ensure_server(say=lambda text: typer.echo(text, err=True))
+    from flows.games import recipe_of
+
+    _, _, flow = recipe_of(game)
+    reports: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        section = model.replace("-", "_")
+        changes = parse_assignments([f"{section}.seed={seed}", *set_])
+        result = flow(profile=profile, model=model, device=device, overrides=changes)
+        reports.append(_read_report(result.learned.report))
+    report = reports[0] if seeds == 1 else summarise(reports)
+    typer.echo(json.dumps(report, indent=2) if as_json else render_report(report))
+
+
+def bench(
+    game: Game,
+    profile: Profile = "laptop",
+    dataset: Dataset = "default",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure the champion's frames a second, latency, memory and size on this machine."""
+    from flows.cli.server import ensure_server
+
+    quiet_prefect()
+    ensure_server(say=lambda text: typer.echo(text, err=True))
+    from flows.benchmark import benchmark_champion
+
+    figures = benchmark_champion(game=game, profile=profile, dataset_name=dataset, device=device)
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name:<28} {value}")
+
+
+def find_model(game: str, dataset_name: str, artifact: str) -> Path:
+    """The folder of a named model artifact, or of the champion.
+
+    Raises: StorageError that says what to build.
+    """
+    from storage.champions import read_champion
+    from storage.errors import StorageError
+    from storage.location import open_store
+
+    store = open_store()
+    if artifact:
+        return store.path(store.resolve(artifact).ref)
+    champion = read_champion(store.root, game, dataset_name)
+    if champion is None:
+        raise StorageError(
+            f"no champion of {game}, dataset {dataset_name}",
+            expected="a promoted model",
+            found=f"nothing in {store.root / 'refs' / game / dataset_name}",
+            next_step=f"worldgen build {game}, or name a model with --model",
+        )
+    return store.path(champion.model)
+
+
+def _read_report(ref: Any) -> dict[str, Any]:
+    from storage.location import open_store
+
+    return json.loads((open_store().path(ref) / "report.json").read_text())

@@ -1,0 +1,45 @@
+"""The recipe `build-flappy`: from a PPO agent that learns to play to a network that is the game."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.building import BuildResult, build
+from flows.learning import Learned, learn
+from tasks.capture import capture
+from tasks.steps import Steps
+from tasks.train_agent import train_agent
+from worldgen_core.config import Config, DeviceName, ModelName, Overrides, ProfileName, make_config
+
+RECIPE = "build-flappy"
+
+
+def flappy_recipe(config: Config, call: Steps) -> Learned:
+    """The stages, in order."""
+    policies = call(train_agent, config.agent)
+    dataset = call(capture, config.capture, policies=policies)
+    return learn(config, dataset, call)
+
+
+@flow(name=RECIPE, flow_run_name="{profile}-{model}-seed{seed}")
+def build_flappy(
+    profile: ProfileName = "laptop",
+    model: ModelName = "direct",
+    seed: int = 0,
+    device: DeviceName = "auto",
+    overrides: Overrides = Overrides(),  # noqa: B008  # frozen, and Prefect's form needs the default
+    force: list[str] | None = None,
+) -> BuildResult:
+    """Train an agent, record its play, and learn a Flappy Bird that a neural network dreams.
+
+    Args:
+        profile: How big everything is: smoke (2 minutes), laptop (20 minutes), paper (a GPU).
+        model: Which architecture learns the game.
+        seed: Every stage's randomness derives from it.
+        device: Where to train; a named device that is missing is an error.
+        overrides: Single settings on top of the profile; leave empty for the profile's own.
+        force: Names of stages to run again although they are fresh.
+    """
+    changes = overrides.model_dump(exclude_unset=True)
+    config = make_config("flappy", profile, model=model, seed=seed, device=device, overrides=changes)
+    return build(flappy_recipe, config, recipe_name=RECIPE, forced=force or [])

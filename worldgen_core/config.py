@@ -1,0 +1,163 @@
+"""The one tree of settings, assembled from settings that live beside their parts.
+
+A profile says how big everything is, a model which architecture; both have a size for every combination.
+`overrides` change single values on top. Derived values (device, seeds) are filled in here, so that a stage's
+settings are resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from worldgen_core.agents import settings as agents
+from worldgen_core.agents.settings import AgentSettings, CaptureSettings
+from worldgen_core.device import choose_device
+from worldgen_core.evaluation import settings as evaluation
+from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
+from worldgen_core.overrides import merge, partial_model
+from worldgen_core.training import autoencoder_settings, diamond_vae_settings, direct_settings
+from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
+from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.direct_settings import DirectSettings
+
+ProfileName = Literal["smoke", "laptop", "paper"]
+ModelName = Literal["direct", "diamond-vae"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+GameName = Literal["flappy"]
+
+
+class Sections(BaseModel):
+    """The settings of every stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: AgentSettings
+    """Stage train_agent."""
+    capture: CaptureSettings
+    """Stage capture."""
+    autoencoder: AutoencoderSettings
+    """Stage train_autoencoder."""
+    latents: LatentSettings
+    """Stage encode_latents."""
+    direct: DirectSettings
+    """Stage train_model, model `direct`."""
+    diamond_vae: DiamondVaeSettings
+    """Stage train_model, model `diamond-vae`."""
+    evaluate: EvaluateSettings
+    """Stage evaluate."""
+    benchmark: BenchmarkSettings
+    """Stage benchmark."""
+    publish: PublishSettings
+    """Stage publish."""
+
+
+class Overrides(partial_model(Sections)):  # pyright: ignore[reportUntypedBaseClass, reportGeneralTypeIssues]
+    """Any part of the settings; what is left out keeps the profile's value."""
+
+
+class Config(Sections):
+    """One resolved configuration of a recipe."""
+
+    game: GameName
+    profile: ProfileName
+    model: ModelName
+    seed: int
+    """The seed that every stage's randomness derives from by name."""
+
+    @property
+    def train(self) -> DirectSettings | DiamondVaeSettings:
+        """The settings of the chosen model's training."""
+        return self.direct if self.model == "direct" else self.diamond_vae
+
+    @property
+    def needs_latents(self) -> bool:
+        """Whether the chosen model works in the latent space of an autoencoder."""
+        return self.model != "direct"
+
+    @property
+    def variant(self) -> str:
+        """What tells builds of one recipe apart."""
+        return f"{self.profile}/{self.model}"
+
+
+def make_config(
+    game: GameName,
+    profile: ProfileName,
+    *,
+    model: ModelName = "direct",
+    seed: int = 0,
+    device: DeviceName = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Assemble a profile's settings, resolve device and seed, and merge `overrides` (section → name → value).
+
+    Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
+    """
+    sections = _profile(profile, game)
+    shared = {"seed": seed, "device": choose_device(device).type, "model": model}
+    changed = merge(merge(sections, _shared_values(sections, shared)), overrides or {})
+    return Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
+
+
+def _profile(profile: ProfileName, game: str) -> Sections:
+    makers = {"smoke": _smoke, "laptop": _laptop, "paper": _paper}
+    return makers[profile](game)
+
+
+def _smoke(game: str) -> Sections:
+    """The whole recipe in under two minutes; proves that everything runs."""
+    return Sections(
+        agent=agents.agent_smoke(game),
+        capture=agents.capture_smoke(game),
+        autoencoder=autoencoder_settings.smoke(),
+        latents=autoencoder_settings.latent_smoke(),
+        direct=direct_settings.smoke(),
+        diamond_vae=diamond_vae_settings.smoke(),
+        evaluate=evaluation.smoke(game),
+        benchmark=evaluation.benchmark_smoke(),
+        publish=evaluation.publish_smoke(),
+    )
+
+
+def _laptop(game: str) -> Sections:
+    """A playable dream in about twenty minutes on two cores."""
+    return Sections(
+        agent=agents.agent_laptop(game),
+        capture=agents.capture_laptop(game),
+        autoencoder=autoencoder_settings.laptop(),
+        latents=autoencoder_settings.latent_laptop(),
+        direct=direct_settings.laptop(),
+        diamond_vae=diamond_vae_settings.laptop(),
+        evaluate=evaluation.laptop(game),
+        benchmark=evaluation.benchmark_laptop(),
+        publish=evaluation.publish_laptop(),
+    )
+
+
+def _paper(game: str) -> Sections:
+    """The published sizes and step counts, for a GPU."""
+    return Sections(
+        agent=agents.agent_paper(game),
+        capture=agents.capture_paper(game),
+        autoencoder=autoencoder_settings.paper(),
+        latents=autoencoder_settings.latent_paper(),
+        direct=direct_settings.paper(),
+        diamond_vae=diamond_vae_settings.paper(),
+        evaluate=evaluation.paper(game),
+        benchmark=evaluation.benchmark_paper(),
+        publish=evaluation.publish_paper(),
+    )
+
+
+def _shared_values(sections: Sections, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes that set `seed`, `device` and `model` wherever a section has a setting of that name."""
+
+    def fill(tree: Mapping[str, Any]) -> dict[str, Any]:
+        changes: dict[str, Any] = {name: value for name, value in shared.items() if name in tree}
+        nested = {name: fill(value) for name, value in tree.items() if isinstance(value, Mapping)}
+        return changes | {name: value for name, value in nested.items() if value}
+
+    return fill(sections.model_dump())
