@@ -1,4 +1,4 @@
-"""The recipe `nightly-retrain`: one more round of play, training on from the champion, promotion if better."""
+"""The recipe `nightly-retrain`: one more round of play, train on from the champion, promote if better."""
 
 from __future__ import annotations
 

@@ -1,0 +1,41 @@
+# Every target makes the environment it needs; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check slow bench-storage clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (a minute or two, once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+demo: $(READY) ## train a Flappy Bird dream from nothing, on a laptop, and show it
+	$(BIN)/worldgen build flappy --profile laptop
+
+test: $(READY) check ## everything CI runs: check, then all tests that are not slow
+	$(BIN)/pytest -m "not slow"
+
+check: $(READY) ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+slow: $(READY) ## what takes longer than CI should: slow tests, and the laptop profile over three training seeds
+	$(BIN)/pytest -m slow
+	$(BIN)/worldgen eval flappy --profile laptop --seeds 3
+
+bench-storage: $(READY) ## random clips from our shards against five other formats
+	$(BIN)/python benchmarks/bench_storage.py
+
+clean: ## remove the environment and caches; the store stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
