@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt32
@@ -89,11 +89,19 @@ class TableFile:
         table = self._read(row_group, names)
         return {name: table.column(name).to_pylist() for name in names}
 
+    def all_values(self) -> dict[str, list[Any]]:
+        """Every column of the whole file as Python values."""
+        with self._lock:
+            table: Any = self._file.read(use_threads=False)
+        return cast("dict[str, list[Any]]", table.to_pydict())
+
     def close(self) -> None:
         """Give back the file descriptor."""
         self._file.close()
 
     def _read(self, row_group: int, names: Sequence[str]) -> Any:
+        if row_group >= self.num_row_groups:
+            raise ValueError(f"{self.num_row_groups} row groups, so none of number {row_group}")
         with self._lock:
             return self._file.read_row_group(row_group, columns=list(names), use_threads=False)
 

@@ -7,20 +7,39 @@ threads at once.
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, UInt8
 
 from storage.arrow import ReadError, open_table
 from storage.errors import ShardCorruptError, StorageError
+from storage.npz_source import NpzSource
 from storage.order import batch_indices
+from storage.parquet_source import ParquetSource
 from storage.records import Clip, DatasetInfo, Episode, EpisodeInfo, Split, StepTable
 from storage.schema import DATASET_FILE, EPISODE_COLUMNS, EPISODES_FILE, info_from_json, mending_command
-from storage.sources import EpisodeSource, NpzSource, ParquetSource
 
 __all__ = ["ClipReader", "batch_indices", "read_episode_table", "read_info"]
+
+
+class EpisodeSource(Protocol):
+    """Reads parts of one episode in one format; safe to call from several threads."""
+
+    def frames(self, row: EpisodeInfo, start: int, length: int) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames `start` to `start + length`, a new array."""
+        ...
+
+    def steps(self, row: EpisodeInfo) -> StepTable:
+        """The steps of the whole episode, shared and read-only."""
+        ...
+
+    def episode(self, row: EpisodeInfo) -> Episode:
+        """Everything."""
+        ...
 
 
 class ClipReader:
@@ -43,10 +62,9 @@ class ClipReader:
 
     @cached_property
     def _source(self) -> EpisodeSource:
-        next_step = mending_command(self.info.game, self.info.stage)
         if self.info.format == "npz":
-            return NpzSource(self.folder, next_step)
-        return ParquetSource(self.folder, self.info, list(self._episodes.values()), next_step)
+            return NpzSource(self.folder, self.info)
+        return ParquetSource(self.folder, self.info, list(self._episodes.values()))
 
     def episodes(self, split: Split | None = None) -> list[EpisodeInfo]:
         """The episodes of a split, or of all, in the order in which they were written."""
@@ -153,9 +171,8 @@ def read_episode_table(folder: Path, info: DatasetInfo) -> list[EpisodeInfo]:
     """
     path = folder / EPISODES_FILE
     try:
-        table = open_table(path, EPISODE_COLUMNS)
-        columns = table.values(0, list(EPISODE_COLUMNS))
-        table.close()
+        with closing(open_table(path, EPISODE_COLUMNS)) as table:
+            columns = table.all_values()
     except ReadError as error:
         raise ShardCorruptError(
             f"{path}: episode table",

@@ -74,6 +74,11 @@ class StepTable:
     terminated: Bool[np.ndarray, " t"]
     truncated: Bool[np.ndarray, " t"]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the arrays take."""
+        return self.action.nbytes + self.reward.nbytes + self.terminated.nbytes + self.truncated.nbytes
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Clip:
