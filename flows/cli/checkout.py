@@ -36,6 +36,9 @@ _BEHAVIOUR = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(EXTRA_LOGGERS),
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+    # A build takes all the cores it gets; the server then answers late, which is no error.
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+    "PREFECT_API_REQUEST_TIMEOUT": "120",
     # Leases in files: a slot that a killed run held is freed even if the server was killed with it.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
