@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -28,7 +29,12 @@ def exact_end(sigma_max: float, seed: int) -> Tensor:
 
 def drawn(seed: int = 0, **settings: object) -> Tensor:
     chosen = SamplerSettings.model_validate({"sigma_max": 20.0, **settings})
-    return sample(exact_denoiser, SHAPE, chosen, generator=torch.Generator().manual_seed(seed))
+    return sample(exact_denoiser, noise_source(seed), chosen)
+
+
+def noise_source(seed: int) -> Callable[[], Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(SHAPE, generator=generator)
 
 
 @pytest.mark.parametrize(("method", "num_steps", "tolerance"), [("euler", 200, 0.05), ("heun", 60, 0.01)])
@@ -77,7 +83,7 @@ def test_number_of_network_calls(method: str, num_calls: int) -> None:
         return exact_denoiser(x, sigma)
 
     settings = SamplerSettings.model_validate({"method": method, "num_steps": 3})
-    sample(counting, SHAPE, settings, generator=torch.Generator())
+    sample(counting, noise_source(0), settings)
     assert len(levels) == num_calls
     assert levels == sorted(levels, reverse=True)
 

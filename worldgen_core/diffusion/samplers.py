@@ -54,32 +54,31 @@ class SamplerSettings(BaseModel):
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """D(x; sigma), from x (b, c, h, w) and sigma (b,): the expected clean sample given a noisy one."""
 
+NoiseSource = Callable[[], Tensor]
+"""Fresh standard normal noise (b, c, h, w) at each call."""
+
 
 def sample(
-    denoiser: Denoiser,
-    shape: tuple[int, int, int, int],
-    settings: SamplerSettings,
-    *,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
+    denoiser: Denoiser, draw_noise: NoiseSource, settings: SamplerSettings
 ) -> Float32[Tensor, "b c h w"]:
-    """Draw a batch of samples of `shape` (b, c, h, w).
+    """Draw a batch of samples, of the shape and on the device of what `draw_noise` returns.
 
-    Determinism: the same generator state, device and dtype give the same bits; noise is drawn on the CPU.
+    Determinism: the same noise, device and dtype give the same bits. `draw_noise` is called once, and once
+    more for each step with churn.
     """
     schedule = karras_schedule(
         settings.num_steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho
     )
     sigmas: list[float] = schedule.tolist()
-    x = torch.randn(shape, generator=generator).to(device) * sigmas[0]
+    x = draw_noise() * sigmas[0]
     for sigma, next_sigma in pairwise(sigmas):
-        x, sigma_hat = _churn(x, sigma, settings, generator)
+        x, sigma_hat = _churn(x, sigma, settings, draw_noise)
         x = _advance(denoiser, x, sigma_hat, next_sigma, second_order=settings.method == "heun")
     return x
 
 
 def _churn(
-    x: Tensor, sigma: float, settings: SamplerSettings, generator: torch.Generator
+    x: Tensor, sigma: float, settings: SamplerSettings, draw_noise: NoiseSource
 ) -> tuple[Tensor, float]:
     """Raise the noise from `sigma` to sigma_hat by adding fresh noise (algorithm 2, lines 4 to 6)."""
     s_tmax = math.inf if settings.s_tmax is None else settings.s_tmax
@@ -88,8 +87,7 @@ def _churn(
         return x, sigma
     gamma = min(settings.s_churn / settings.num_steps, math.sqrt(2) - 1)
     sigma_hat = sigma * (1 + gamma)
-    noise = torch.randn(x.shape, generator=generator).to(x.device) * settings.s_noise
-    return x + noise * math.sqrt(sigma_hat**2 - sigma**2), sigma_hat
+    return x + draw_noise() * settings.s_noise * math.sqrt(sigma_hat**2 - sigma**2), sigma_hat
 
 
 def _advance(denoiser: Denoiser, x: Tensor, sigma: float, next_sigma: float, *, second_order: bool) -> Tensor:

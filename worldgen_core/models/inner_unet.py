@@ -55,7 +55,19 @@ class InnerUnetSettings(BaseModel):
 class InnerUnet(nn.Module):
     """Predicts the raw network output F of EDM for the next latent (or frame)."""
 
-    def __init__(self, settings: InnerUnetSettings, *, num_channels: int, num_actions: int) -> None:
+    def __init__(
+        self,
+        settings: InnerUnetSettings,
+        *,
+        num_channels: int,
+        num_actions: int,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        """Build for `num_channels` and `num_actions`; a `grid` (height, width) adds a learned map of places.
+
+        The map tells the network where it is, which it needs if nothing in its input does; sizes are then
+        fixed.
+        """
         super().__init__()
         first, cond = settings.channels[0], settings.cond_channels
         self.settings = settings
@@ -64,6 +76,7 @@ class InnerUnet(nn.Module):
         self.action_embedding = nn.Embedding(num_actions, cond // settings.num_context_frames)
         self.cond_mlp = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
         self.conv_in = conv3x3((settings.num_context_frames + 1) * num_channels, first)
+        self.position = nn.Parameter(0.1 * torch.randn(first, *grid)) if grid else None
         self.unet = Unet(settings)
         self.norm_out = group_norm(first) if settings.has_group_norm else nn.Identity()
         self.conv_out = zero_weight(conv3x3(first, num_channels))
@@ -79,7 +92,8 @@ class InnerUnet(nn.Module):
         """Return F(x); `x` and `prev_obs` come scaled, and prev_act[:, -1] is what causes the result."""
         cond = self.condition(c_noise, c_noise_context, prev_act)
         x = torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
-        x = self.unet(self.conv_in(x), cond)
+        x = self.conv_in(x)
+        x = self.unet(x if self.position is None else x + self.position, cond)
         return self.conv_out(functional.silu(self.norm_out(x)))
 
     def condition(
