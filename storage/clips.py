@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -26,6 +26,7 @@ from storage.schema import DATASET_FILE, EPISODE_COLUMNS, EPISODES_FILE, info_fr
 __all__ = ["ClipReader", "batch_indices", "read_episode_table", "read_info"]
 
 
+@runtime_checkable
 class EpisodeSource(Protocol):
     """Reads parts of one episode in one format; safe to call from several threads."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import zstandard
@@ -25,6 +25,7 @@ class ChunkError(Exception):
     """A block does not decode to the frames it should hold; the reader catches it and adds file and row."""
 
 
+@runtime_checkable
 class ChunkCodec(Protocol):
     """Turns a chunk of frames into bytes and back without loss."""
 

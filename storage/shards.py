@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,7 @@ def write_dataset(
     return info
 
 
+@runtime_checkable
 class _EpisodeWriter(Protocol):
     def write(self, episode: Episode) -> int: ...
 
