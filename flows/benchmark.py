@@ -12,7 +12,8 @@ from storage.location import open_store
 from tasks.benchmark import benchmark
 from tasks.publish import publish_stage
 from tasks.steps import Runner
-from worldgen_core.config import DeviceName, GameName, ProfileName, make_config
+from worldgen_core.config import make_config
+from worldgen_core.names import DeviceName, GameName, ProfileName
 
 RECIPE = "benchmark"
 

@@ -9,7 +9,8 @@ from flows.learning import Learned, learn
 from tasks.capture import capture
 from tasks.steps import Steps
 from tasks.train_agent import train_agent
-from worldgen_core.config import Config, DeviceName, ModelName, Overrides, ProfileName, make_config
+from worldgen_core.config import Config, Overrides, make_config
+from worldgen_core.names import DeviceName, ModelName, ProfileName
 
 RECIPE = "build-flappy"
 

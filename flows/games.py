@@ -7,8 +7,8 @@ from collections.abc import Callable
 from flows.building import BuildResult, Recipe
 from flows.flappy import RECIPE as FLAPPY
 from flows.flappy import build_flappy, flappy_recipe
-from worldgen_core.config import GameName
 from worldgen_core.errors import ConfigError
+from worldgen_core.names import GameName
 
 RECIPES: dict[GameName, tuple[str, Recipe, Callable[..., BuildResult]]] = {
     "flappy": (FLAPPY, flappy_recipe, build_flappy),

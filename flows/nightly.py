@@ -21,7 +21,8 @@ from tasks.capture import capture
 from tasks.evaluate import evaluate
 from tasks.steps import Steps
 from tasks.train_agent import train_agent
-from worldgen_core.config import Config, DeviceName, GameName, Overrides, ProfileName, make_config
+from worldgen_core.config import Config, Overrides, make_config
+from worldgen_core.names import DeviceName, GameName, ProfileName
 
 RECIPE = "nightly-retrain"
 

@@ -7,34 +7,22 @@ settings are resolved.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from worldgen_core.agents import settings as agents
 from worldgen_core.agents.settings import AgentSettings, CaptureSettings
 from worldgen_core.device import choose_device
-from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
+from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
 from worldgen_core.overrides import merge, partial_model
 from worldgen_core.training import autoencoder_settings, diamond_vae_settings, direct_settings
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
-
-ProfileName = Literal["smoke", "laptop", "paper"]
-ModelName = Literal["direct", "diamond-vae"]
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-GameName = Literal["flappy"]
-
-PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
-MODELS: tuple[ModelName, ...] = get_args(ModelName)
-DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
-GAMES: tuple[GameName, ...] = get_args(GameName)
-N = TypeVar("N", bound=str)
 
 
 class Sections(BaseModel):
@@ -108,39 +96,6 @@ def make_config(
     shared = {"seed": seed, "device": choose_device(device).type, "model": model}
     changed = merge(merge(sections, _shared_values(sections, shared)), overrides or {})
     return Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
-
-
-def parse_config(
-    game: str,
-    profile: str,
-    *,
-    model: str,
-    seed: int,
-    device: str,
-    overrides: Mapping[str, Any] | None = None,
-) -> Config:
-    """`make_config` for words that a person typed; each must be one of the known names."""
-    return make_config(
-        _one_of("game", game, GAMES),
-        _one_of("profile", profile, PROFILES),
-        model=_one_of("model", model, MODELS),
-        seed=seed,
-        device=_one_of("device", device, DEVICES),
-        overrides=overrides,
-    )
-
-
-def _one_of(what: str, given: str, known: tuple[N, ...]) -> N:
-    for name in known:
-        if name == given:
-            return name
-    near = difflib.get_close_matches(given, known, n=1)
-    raise ConfigError(
-        f"{what} {given}",
-        expected=f"one of {', '.join(known)}",
-        found=repr(given),
-        next_step=f"did you mean {near[0]}?" if near else f"choose a {what} from the list",
-    )
 
 
 def _profile(profile: ProfileName, game: str) -> Sections:

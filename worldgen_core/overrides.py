@@ -98,8 +98,10 @@ def _deep_merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     merged = dict(base)
     for name, change in changes.items():
         old = merged.get(name)
-        both = isinstance(old, Mapping) and isinstance(change, Mapping)
-        merged[name] = _deep_merge(old, change) if both else change
+        if isinstance(old, Mapping) and isinstance(change, Mapping):
+            merged[name] = _deep_merge(old, change)
+        else:
+            merged[name] = change
     return merged
 
 

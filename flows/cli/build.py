@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import logging
 from contextvars import ContextVar
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli.checkout import adopt_environment
+from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
+
+if TYPE_CHECKING:
+    from flows.building import Recipe
+    from tasks.publish import Summary
+    from tasks.steps import PlannedStage
+    from worldgen_core.config import Config
 
 VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
 
-Game = Annotated[str, typer.Argument(help="Which game: flappy.")]
-Profile = Annotated[str, typer.Option(help="How big everything is: smoke, laptop or paper.")]
-Model = Annotated[str, typer.Option(help="Which architecture: direct or diamond-vae.")]
+Game = Annotated[GameName, typer.Argument(help="Which game.")]
+Profile = Annotated[ProfileName, typer.Option(help="How big everything is.")]
+Model = Annotated[ModelName, typer.Option(help="Which architecture.")]
 Seed = Annotated[int, typer.Option(min=0, help="Every stage's randomness derives from it.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best one here.")]
+Device = Annotated[DeviceName, typer.Option(help="Where to work; auto takes the best one here.")]
 Set = Annotated[list[str], typer.Option("--set", help="A setting: section.name=value. May be repeated.")]
 Force = Annotated[list[str], typer.Option(help="A stage to run although it is fresh. May be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -97,17 +104,24 @@ def settings(
     typer.echo(json.dumps(resolve(game, profile, model, 0, "auto", set_).model_dump(mode="json"), indent=2))
 
 
-def resolve(game: str, profile: str, model: str, seed: int, device: str, assignments: list[str]) -> Any:
-    """Check the words of a command line and assemble the configuration they mean."""
-    from worldgen_core.config import parse_config
+def resolve(
+    game: GameName,
+    profile: ProfileName,
+    model: ModelName,
+    seed: int,
+    device: DeviceName,
+    assignments: list[str],
+) -> Config:
+    """Assemble the configuration that the words of a command line mean."""
+    from worldgen_core.config import make_config
     from worldgen_core.overrides import parse_assignments
 
-    return parse_config(
+    return make_config(
         game, profile, model=model, seed=seed, device=device, overrides=parse_assignments(assignments)
     )
 
 
-def check_plan(name: str, recipe: Any, config: Any, force: list[str]) -> Any:
+def check_plan(name: str, recipe: Recipe, config: Config, force: list[str]) -> list[PlannedStage]:
     """Make the plan; forced stages that do not exist are an error here, before anything runs."""
     from flows.building import plan as make_plan
 
@@ -121,7 +135,7 @@ def quiet_prefect() -> None:
         logging.getLogger("prefect").propagate = False
 
 
-def print_summary(console: Console, summary: Any, ui_url: str) -> None:
+def print_summary(console: Console, summary: Summary, ui_url: str) -> None:
     """Print what a build did, where things are, and what to type next."""
     from tasks.publish import format_seconds
 

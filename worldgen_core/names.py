@@ -1,0 +1,10 @@
+"""The words a person may choose from (games, profiles, models, devices); imports nothing: --help is fast."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+GameName = Literal["flappy"]
+ProfileName = Literal["smoke", "laptop", "paper"]
+ModelName = Literal["direct", "diamond-vae"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
