@@ -76,6 +76,10 @@ class Simulator(Protocol):
         """Play one action; raises ConfigError once the life is over."""
         ...
 
+    def advance(self, action: int) -> tuple[float, bool]:
+        """The same without drawing: reward, and whether that ended the life."""
+        ...
+
     @property
     def frame(self) -> Frame:
         """The current frame (a fresh array)."""
@@ -177,4 +181,7 @@ class Game:
     make_simulator: Callable[[int], Simulator]
     read_state: Callable[[Frame], State]
     make_pixel_player: Callable[[], PixelPlayer]
+    features: Callable[[TrueState], Float32[np.ndarray, " f"]]
+    num_features: int
+    rule: Callable[[TrueState, float], int]
     assumptions: ModelAssumptions = ModelAssumptions()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from worldgen_core.games.base import EventWindow, Game, ModelAssumptions
+from worldgen_core.games.flappy_features import NUM_FEATURES, features
 from worldgen_core.games.flappy_reader import read_state
 from worldgen_core.games.flappy_render import HEIGHT, NATIVE_HEIGHT, NATIVE_WIDTH, WIDTH
-from worldgen_core.games.flappy_rules import PixelRulePlayer
+from worldgen_core.games.flappy_rules import PixelRulePlayer, rule
 from worldgen_core.games.flappy_simulator import make_simulator
 
 PIPE_ENTERS = EventWindow("life_start", share=0.25, offsets=(1, 37, 73), period=113)
@@ -30,5 +31,8 @@ GAME = Game(
     make_simulator=make_simulator,
     read_state=read_state,
     make_pixel_player=lambda: PixelRulePlayer(read_state),
+    features=features,
+    num_features=NUM_FEATURES,
+    rule=rule,
     assumptions=ASSUMPTIONS,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worldgen_core.games.base import Frame, Opening, State
+from worldgen_core.games.base import Frame, Opening, State, TrueState
 from worldgen_core.games.flappy_render import BIRD_HEIGHT, BIRD_X, PIPE_WIDTH
 
 IDLE, FLAP = 0, 1
@@ -26,6 +26,11 @@ def rule_action(height: float, speed: float, openings: tuple[Opening, ...], marg
     floor = CRUISING_BOTTOM if opening is None else opening.bottom
     next_bottom = height + BIRD_HEIGHT + min(speed + GRAVITY, MAX_SPEED)
     return FLAP if next_bottom > floor - margin else IDLE
+
+
+def rule(state: TrueState, margin: float) -> int:
+    """The rule on a true state."""
+    return rule_action(state.height, state.speed, state.openings, margin)
 
 
 class PixelRulePlayer:

@@ -1,0 +1,116 @@
+"""Settings of the stages train_agent and capture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.records import DatasetFormat
+
+
+class AgentSettings(BaseModel):
+    """How the agent learns (PPO) and when it is good enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    game: str
+    """Name of the game, as in worldgen_core/games."""
+    seed: int = Field(default=0, ge=0)
+    """Weights, games and evaluation games derive from it by name."""
+    num_threads: int = Field(default=1, ge=1, le=64)
+    """Torch threads; the networks are too small to gain from more, and the bytes depend on it."""
+    num_envs: int = Field(default=16, ge=1)
+    """Games played side by side; more make each step cheaper and the policy older when it learns."""
+    steps_per_rollout: int = Field(default=128, ge=1)
+    """Steps of each game between two updates."""
+    batch_size: int = Field(default=256, ge=2)
+    """Steps in one gradient step."""
+    num_epochs: int = Field(default=8, ge=1)
+    """Passes over each rollout."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Adam's rate at the start; it falls linearly to a tenth over the budget."""
+    entropy_weight: float = Field(default=1e-3, ge=0)
+    """Reward for indecision; raising it explores more."""
+    discount: float = Field(default=0.99, gt=0, lt=1)
+    """Worth of the next step's reward."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of policy and value network."""
+    budget_env_steps: int = Field(default=600_000, ge=1)
+    """Training ends after so many steps at the latest."""
+    evaluate_every: int = Field(default=40_960, ge=1)
+    """Environment steps between two evaluations; rounded up to whole rollouts."""
+    evaluation_episodes: int = Field(default=30, ge=1)
+    """Games of one evaluation; always the same ones."""
+    evaluation_length: int = Field(default=800, ge=2)
+    """Frames to survive in each of them."""
+    good_enough: int = Field(default=30, ge=0)
+    """Survivors of an evaluation at which training ends early."""
+    num_weaker: int = Field(default=4, ge=0)
+    """Policies of lower skill that are kept, spread over the survived lengths, for diverse capture."""
+
+
+class CaptureSettings(BaseModel):
+    """How many episodes are recorded, and who plays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    game: str
+    """Name of the game, as in worldgen_core/games."""
+    dataset_name: str = "agents"
+    """Name of the dataset; champions are kept by game and dataset name."""
+    mode: Literal["diverse", "strict"] = "diverse"
+    """`diverse` mixes skill levels and exploration, episodes hold several lives; `strict` is the best agent alone,
+    and only lives of the whole length count."""
+    num_episodes: int = Field(default=60, ge=1, le=100_000)
+    """Episodes of the dataset."""
+    episode_length: int = Field(default=800, ge=2)
+    """Frames of each episode."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Part of the episodes held out, as whole episodes."""
+    seed: int = Field(default=0, ge=0)
+    """Games and players derive from it by name."""
+    round: int = Field(default=0, ge=0)
+    """Capture round: the next one plays other games (nightly retraining counts it up)."""
+    seed_limit: int = Field(default=20, ge=1)
+    """`strict` gives up after so many games for each wanted episode."""
+    shard_format: DatasetFormat = "parquet"
+    """`npz` writes one plain NumPy file an episode instead."""
+
+
+def agent_smoke(game: str) -> AgentSettings:
+    """A few seconds: an agent that passes some pipes."""
+    return AgentSettings(
+        game=game,
+        budget_env_steps=24_576,
+        evaluate_every=8_192,
+        evaluation_episodes=6,
+        evaluation_length=200,
+        good_enough=6,
+        num_weaker=1,
+    )
+
+
+def agent_laptop(game: str) -> AgentSettings:
+    """At most 90 seconds on one core of a laptop; survives 800 frames in nearly every game."""
+    return AgentSettings(game=game)
+
+
+def agent_paper(game: str) -> AgentSettings:
+    """Some minutes; survives always."""
+    return AgentSettings(game=game, budget_env_steps=3_000_000, num_weaker=8)
+
+
+def capture_smoke(game: str) -> CaptureSettings:
+    """Short episodes, few of them."""
+    return CaptureSettings(game=game, num_episodes=8, episode_length=160, validation_share=0.25)
+
+
+def capture_laptop(game: str) -> CaptureSettings:
+    """48,000 frames: 27 minutes of play."""
+    return CaptureSettings(game=game)
+
+
+def capture_paper(game: str) -> CaptureSettings:
+    """400,000 frames: nearly four hours of play."""
+    return CaptureSettings(game=game, num_episodes=500)
