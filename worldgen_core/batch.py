@@ -33,3 +33,8 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
         act=torch.from_numpy(np.stack([clip.action for clip in clips])),
         end=torch.from_numpy(np.stack([clip.terminated for clip in clips])),
     )
+
+
+def picture(frame: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "1 c h w"]:
+    """One NumPy frame as a batch of one, channels first."""
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ProgressEvent:
         return None if not self.rate_per_s else (self.total - self.done) / self.rate_per_s
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Anything that takes progress events."""
 

@@ -122,12 +122,15 @@ class ChancePrior(nn.Module):
 class DirectNetwork(nn.Module):
     """U-Net over cells; see the module's first lines."""
 
+    background: Tensor
+
     def __init__(self, arch: DirectArchitecture, *, num_actions: int, height: int, width: int) -> None:
         """Build for frames of `height` x `width` pixels."""
         super().__init__()
         self.arch = arch
         self.num_actions = num_actions
         self.cells = 3 * arch.block**2
+        self.keep = arch.block**2
         self.grid = (height // arch.block, width // arch.block)
         fine, coarse = arch.channels
         down, middle, up = arch.num_blocks
@@ -152,7 +155,7 @@ class DirectNetwork(nn.Module):
         self.middle = nn.ModuleList(ModulatedBlock(coarse, arch.condition) for _ in range(middle))
         self.grow = nn.Conv2d(coarse, 4 * fine, 1)
         self.up = nn.ModuleList(ModulatedBlock(fine, arch.condition) for _ in range(up))
-        self.output = nn.Conv2d(fine, self.cells + 1 + arch.memory, 1)
+        self.output = nn.Conv2d(fine, self.cells + self.keep + 1 + arch.memory, 1)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)  # pyright: ignore[reportArgumentType]  # has a bias
 
@@ -174,6 +177,16 @@ class DirectNetwork(nn.Module):
         obs = functional.pad(obs, (right, -right, down, -down))
         return space_to_depth(obs, self.arch.block)
 
+    def kept(self, cells: Tensor, keep: Tensor) -> Tensor:
+        """What stays of the scrolled foreground: one share a pixel, near 1 at the start of training.
+
+        An additive correction alone would have to cancel whatever moved otherwise exactly; it left noise
+        trails.
+        """
+        share = torch.sigmoid(4.0 + 4.0 * keep)
+        scrolled = self.scrolled(cells).unflatten(1, (self.keep, 3))
+        return (scrolled * share[:, :, None]).flatten(1, 2)
+
     def forward(self, context: list[Tensor], act: Tensor, chance: Tensor, memory: Tensor) -> StepOutput:
         """Predict the next frame's cells.
 
@@ -194,9 +207,9 @@ class DirectNetwork(nn.Module):
         for block in self.up:
             x = block(x, condition)
         out = self.output(functional.silu(x))
-        cells, end_map, memory = out.split([self.cells, 1, self.arch.memory], dim=1)
+        cells, keep, end_map, memory = out.split([self.cells, self.keep, 1, self.arch.memory], dim=1)
         return StepOutput(
-            cells + self.scrolled(context[-1]),
+            cells + self.kept(context[-1], keep),
             torch.logsumexp(end_map.flatten(1), dim=1) - 6.0,
             torch.tanh(memory),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
@@ -16,6 +16,7 @@ class Prediction(NamedTuple):
     terminated: Float32[Tensor, " b"] | None
 
 
+@runtime_checkable
 class WorldModel(Protocol):
     """A dream that goes on from context frames, many at once, on the CPU's side of the interface."""
 

@@ -57,7 +57,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write one checkpoint atomically and delete all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
-    extra = json.dumps(checkpoint.extra, sort_keys=True)
+    extra = json.dumps(checkpoint.extra)
     header = {
         "format_version": FORMAT_VERSION,
         "train_step": str(checkpoint.train_step),

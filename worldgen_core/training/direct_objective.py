@@ -8,6 +8,7 @@ prior learns to predict it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -32,14 +33,15 @@ class DirectLossSettings(BaseModel):
     """In units of [-1, 1]."""
     change_weight: float = Field(default=40.0, ge=0)
     """Extra weight per unit of change between two true frames."""
-    end_weight: float = Field(default=0.1, ge=0)
+    end_weight: float = Field(default=0.2, ge=0)
     """Weight of the termination head's cross-entropy."""
     chance_weight: float = Field(default=1e-4, ge=0)
     """Price of a nat of chance that the prior did not expect."""
     prior_weight: float = Field(default=1e-3, ge=0)
     """Weight of the prior's own fit; it sees the chance only through a stopped gradient."""
     context_noise: float = Field(default=0.1, ge=0)
-    """Largest standard deviation of the noise on the context frames, drawn per window."""
+    """Largest standard deviation of the noise on the context frames, drawn per window, for dreams of one
+    frame; it falls with the square root of their length, as longer dreams bring errors of their own."""
 
 
 class DirectObjective:
@@ -49,6 +51,7 @@ class DirectObjective:
         self, network: DirectNetwork, settings: DirectLossSettings, batches: Callable[[int], ClipBatch]
     ) -> None:
         self.module: nn.Module = network
+        self.matrices = network.inner_matrices()
         self._network = network
         self._settings = settings
         self._batches = batches
@@ -62,7 +65,8 @@ class DirectObjective:
         act, end = batch.act.to(device), batch.end.to(device)
         cells = [space_to_depth(obs[:, t], arch.block) - net.background for t in range(obs.shape[1])]
         first = arch.num_context_frames
-        context = self._noisy(cells[:first], generator)
+        noise = self._settings.context_noise / math.sqrt(len(cells) - first)
+        context = self._noisy(cells[:first], noise, generator)
         memory = net.start_memory(len(obs))
         parts: dict[str, list[Tensor]] = {"picture": [], "end": [], "chance": [], "prior": []}
         for t in range(first, len(cells)):
@@ -75,12 +79,12 @@ class DirectObjective:
             context, memory = [*context[1:], out.cells], out.memory
         return self._total({name: torch.stack(values).mean() for name, values in parts.items()})
 
-    def _noisy(self, context: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        level = torch.rand(len(context[0]), 1, 1, 1, generator=generator) * self._settings.context_noise
+    def _noisy(self, context: list[Tensor], noise: float, generator: torch.Generator) -> list[Tensor]:
+        level = torch.rand(len(context[0]), 1, 1, 1, generator=generator) * noise
         noisy: list[Tensor] = []
         for cells in context:
-            noise = torch.randn(cells.shape, generator=generator) * level
-            noisy.append(cells + noise.to(cells.device).contiguous(memory_format=torch.channels_last))
+            drawn = torch.randn(cells.shape, generator=generator) * level
+            noisy.append(cells + drawn.to(cells.device).contiguous(memory_format=torch.channels_last))
         return noisy
 
     def _chance(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -19,14 +17,9 @@ class WeightAverage:
     def update(self, module: nn.Module, train_step: int) -> None:
         """Move towards the present weights; early steps use a shorter memory, so the start is forgotten."""
         decay = min(self.decay, (1 + train_step) / (10 + train_step))
-        names, values = self._pairs(module)
-        torch._foreach_lerp_([self.shadow[name] for name in names], values, 1 - decay)
+        for name, value in module.named_parameters():
+            self.shadow[name].lerp_(value, 1 - decay)
 
     def state_dict(self, module: nn.Module) -> dict[str, Tensor]:
         """The module's state with averaged parameters in place of the present ones."""
         return {**{name: value.detach() for name, value in module.state_dict().items()}, **self.shadow}
-
-    def _pairs(self, module: nn.Module) -> tuple[list[str], list[Tensor]]:
-        pairs: Iterator[tuple[str, nn.Parameter]] = module.named_parameters()
-        named = [(name, value.detach()) for name, value in pairs]
-        return [name for name, _ in named], [value for _, value in named]

@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,10 @@ from worldgen_core.training.ema import WeightAverage
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.optimizers import MuonAdamW
 
-Row = dict[str, float]
+Row = dict[str, float | int]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a model brings to the loop."""
 

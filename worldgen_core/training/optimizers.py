@@ -69,21 +69,18 @@ class MuonAdamW:
         self._step_muon(scale * self.settings.muon_rate)
 
     def _step_adam(self, train_step: int, rate: float) -> None:
-        settings = self.settings
-        used = [(name, weight) for name, weight in self._adam.items() if weight.grad is not None]
-        weights = [weight for _, weight in used]
-        grads = [weight.grad for weight in weights if weight.grad is not None]
-        means = [self._state[f"mean/{name}"] for name, _ in used]
-        squares = [self._state[f"square/{name}"] for name, _ in used]
-        torch._foreach_lerp_(means, grads, 1 - settings.beta1)
-        torch._foreach_mul_(squares, settings.beta2)
-        torch._foreach_addcmul_(squares, grads, grads, 1 - settings.beta2)
-        if settings.weight_decay:
-            torch._foreach_mul_([w for w in weights if w.ndim > 1], 1 - rate * settings.weight_decay)
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_mul_(roots, (1 - settings.beta2 ** (train_step + 1)) ** -0.5)
-        torch._foreach_add_(roots, 1e-8)
-        torch._foreach_addcdiv_(weights, means, roots, -rate / (1 - settings.beta1 ** (train_step + 1)))
+        beta1, beta2 = self.settings.beta1, self.settings.beta2
+        root_correction = (1 - beta2 ** (train_step + 1)) ** -0.5
+        step_size = -rate / (1 - beta1 ** (train_step + 1))
+        for name, weight in self._adam.items():
+            if weight.grad is None:
+                continue
+            mean, square = self._state[f"mean/{name}"], self._state[f"square/{name}"]
+            mean.lerp_(weight.grad, 1 - beta1)
+            square.mul_(beta2).addcmul_(weight.grad, weight.grad, value=1 - beta2)
+            if weight.ndim > 1 and self.settings.weight_decay:
+                weight.mul_(1 - rate * self.settings.weight_decay)
+            weight.addcdiv_(mean, square.sqrt().mul_(root_correction).add_(1e-8), value=step_size)
 
     def _step_muon(self, rate: float) -> None:
         by_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)

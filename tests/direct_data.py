@@ -1,0 +1,65 @@
+"""A tiny scrolling world as a dataset, for tests of training: bars move left, a ball falls and jumps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from storage.records import DatasetInfo, Episode
+from storage.shards import write_dataset
+from worldgen_core.models.direct_network import DirectArchitecture
+from worldgen_core.training.direct_settings import DirectSettings, UnrollPhase
+from worldgen_core.training.loop_settings import LoopSettings
+
+HEIGHT, WIDTH = 32, 24
+INFO = DatasetInfo("flappy", "tiny", HEIGHT, WIDTH, 30.0, ("idle", "flap"))
+
+
+def make_episode(seed: int, *, num_frames: int = 60, life: int = 20) -> Episode:
+    """Lives of `life` frames of the scrolling world."""
+    rng = np.random.default_rng(seed)
+    frames = np.full((num_frames, HEIGHT, WIDTH, 3), (80, 180, 220), np.uint8)
+    action = rng.integers(0, 2, num_frames)
+    terminated = np.zeros(num_frames, bool)
+    height, speed = 10, 0
+    for t in range(num_frames):
+        bar = WIDTH - 1 - (t + 7 * seed) % WIDTH
+        frames[t, : 8 + 4 * (seed % 3), bar : bar + 3] = (90, 200, 60)
+        speed = -3 if t and action[t - 1] else min(speed + 1, 3)
+        height = int(np.clip(height + speed, 0, HEIGHT - 4))
+        frames[t, height : height + 4, 6:10] = (230, 200, 40)
+        terminated[t] = t % life == life - 1
+    return Episode(
+        episode_id=f"e{seed}",
+        source=f'{{"seed":{seed}}}',
+        split="train" if seed % 4 else "validation",
+        frames=frames,
+        action=action.astype(np.int64),
+        reward=np.full(num_frames, 0.1, np.float32),
+        terminated=terminated,
+        truncated=np.zeros(num_frames, bool),
+        pts=np.arange(num_frames),
+        source_frame=np.arange(num_frames),
+    )
+
+
+def make_dataset(folder: Path, num_episodes: int = 6) -> Path:
+    """Write the tiny dataset and return its folder."""
+    write_dataset(folder, INFO, (make_episode(seed) for seed in range(num_episodes)))
+    return folder
+
+
+def tiny_settings(num_steps: int = 6) -> DirectSettings:
+    """Trains in a second on the tiny dataset."""
+    half = num_steps // 2
+    return DirectSettings(
+        architecture=DirectArchitecture(channels=(8, 16), num_blocks=(1, 1, 1), condition=8, memory=2),
+        phases=(
+            UnrollPhase(unroll=1, batch_size=3, num_steps=half),
+            UnrollPhase(unroll=4, batch_size=2, num_steps=num_steps - half),
+        ),
+        loop=LoopSettings(
+            warmup_steps=1, checkpoint_every=2, log_every=3, num_threads=1, device="cpu", ema_decay=0.5
+        ),
+    )
