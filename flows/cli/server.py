@@ -8,7 +8,6 @@ Prefect home. Without an asked port it takes the first free one from 4200 on and
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,14 +22,14 @@ import yaml
 
 from flows.cli.checkout import HOST, Checkout, adopt_environment, find_checkout, show_library_logs
 from flows.cli.interrupts import termination_as_exit, undisturbed
+from flows.cli.ports import asked_port, free_port
 from flows.cli.processes import Background, Record
 from flows.cli.server_api import ServerApi, ServerError
-from flows.cli.zombies import AUTOMATION
+from flows.cli.zombies import crash, crash_silent_runs, ensure_automation, find_unfinished
 from storage.locks import hold_lock
 from worldgen_core.errors import ConfigError
 
 WORK_POOL = "worldgen"
-PORTS = range(4200, 4220)
 START_TIMEOUT_S = 600.0
 SAY_EVERY_S = 5.0
 
@@ -57,11 +56,11 @@ def up(port: int | None = None, *, checkout: Checkout | None = None, say: Say = 
     with hold_lock(here.home / "up.lock", on_wait=_wait_for_other(say)), _all_or_nothing() as started:
         record = _start_server(here, port, started, say)
         api = ServerApi(_api_url(record))
-        here.write_settings(api.url)
         _configure(here, api)
         worker = _start_worker(here, api, started)
         names = _register(here, api, say)
         _wait(lambda: api.is_worker_online(WORK_POOL, since=worker.started), _worker(here), "worker", say)
+        here.write_settings(api.url)
     say(f"Prefect UI: {_ui_url(record)}")
     say(f"Deployments: {', '.join(names)}")
     say(f"Next: prefect deployment run {names[0]} --watch (worldgen down stops the server)")
@@ -72,7 +71,11 @@ def down(*, checkout: Checkout | None = None, say: Say = typer.echo) -> None:
     """Stop the worker (and the runs it carries) and the server, if they were started here."""
     here = checkout or find_checkout()
     with hold_lock(here.home / "up.lock", on_wait=_wait_for_other(say)), undisturbed():
-        stopped = [background.name for background in (_worker(here), _server(here)) if background.stop()]
+        try:
+            stopped = _stop_worker(here, say)
+        finally:
+            was_running = _server(here).stop()
+    stopped += ["server"] if was_running else []
     say(f"Stopped: {', '.join(stopped)}" if stopped else "Nothing was running")
 
 
@@ -117,10 +120,10 @@ def _start_server(here: Checkout, port: int | None, started: list[Background], s
     foreign = os.environ.get("PREFECT_API_URL")
     if foreign and (record is None or foreign != _api_url(record)):
         raise _foreign_url(foreign, "no such variable, as a server of this checkout starts", repr(foreign))
-    asked = _asked_port(port)
+    asked = asked_port(port)
     if record is None:
         is_first = not (here.home / "prefect.db").exists()
-        record = _launch_server(here, _free_port(asked), started)
+        record = _launch_server(here, free_port(asked), started)
         hint = " (the first time it sets up its database: about half a minute)" if is_first else ""
         say(f"Starting the Prefect server on {_ui_url(record)}{hint}")
     elif asked not in (None, record.port):
@@ -132,6 +135,9 @@ def _start_server(here: Checkout, port: int | None, started: list[Background], s
         )
     api = ServerApi(_api_url(record))
     _wait(api.is_healthy, server, "server", say)
+    if server in started:
+        for name in crash_silent_runs(api):
+            say(f"The run {name} was killed while no server ran; it is marked Crashed")
     return record
 
 
@@ -156,6 +162,21 @@ def _start_worker(here: Checkout, api: ServerApi, started: list[Background]) -> 
     return _launch(worker, command, here.root, variables, started, None)
 
 
+def _stop_worker(here: Checkout, say: Say) -> list[str]:
+    """Stop the worker, and tell the server that the runs it carried have ended; return what was stopped."""
+    record = _server(here).record()
+    api = None if record is None else ServerApi(_api_url(record))
+    if api is None or not api.is_healthy():
+        return ["worker"] if _worker(here).stop() else []
+    carried = find_unfinished(api, work_pool=WORK_POOL)
+    if not _worker(here).stop():
+        return []
+    for run in carried:
+        crash(api, run, "worldgen down stopped its worker")
+        say(f"Stopped the run {run['name']}: run it again, what was finished is kept")
+    return ["worker"]
+
+
 def _launch(
     background: Background,
     command: Sequence[str],
@@ -174,7 +195,7 @@ def _configure(here: Checkout, api: ServerApi) -> None:
     api.ensure_work_pool(WORK_POOL)
     for tag, slots in _read_yaml(here).get("definitions", {}).get("task_slots", {}).items():
         api.set_task_slots(tag, slots)
-    api.ensure_automation(AUTOMATION)
+    ensure_automation(api)
 
 
 def _register(here: Checkout, api: ServerApi, say: Say) -> list[str]:
@@ -240,47 +261,6 @@ def _all_or_nothing() -> Generator[list[Background]]:
                 for background in reversed(started):
                     background.stop()
             raise
-
-
-def _asked_port(port: int | None) -> int | None:
-    if port is not None:
-        return port
-    text = os.environ.get("WORLDGEN_PORT")
-    if text is None:
-        return None
-    if not text.isdigit():
-        raise ConfigError(
-            "WORLDGEN_PORT", expected="a number", found=repr(text), next_step="unset WORLDGEN_PORT"
-        )
-    return int(text)
-
-
-def _free_port(asked: int | None) -> int:
-    candidates = PORTS if asked is None else [asked]
-    reasons = {port: _why_not(port) for port in candidates}
-    free = [port for port, reason in reasons.items() if reason is None]
-    if free:
-        return free[0]
-    first = candidates[0]
-    raise ConfigError(
-        f"port {first}" if asked is not None else f"ports {PORTS.start} to {PORTS.stop - 1}",
-        expected=f"a free port on {HOST}",
-        found=str(reasons[first]),
-        next_step="worldgen up --port N (or WORLDGEN_PORT=N) with another number",
-    )
-
-
-def _why_not(port: int) -> str | None:
-    """Return why nothing can listen on a port, or None if it is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OverflowError:
-            return "a number outside 0 to 65535"
-        except OSError as error:
-            return f"{error.strerror} (another program listens there)"
-    return None
 
 
 def _foreign_url(url: str, expected: str, found: str) -> ConfigError:

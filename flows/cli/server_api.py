@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,8 @@ from urllib.request import Request, urlopen
 
 from worldgen_core.errors import WorldgenError
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
+BUSY_TIMEOUT_S = 120.0
 
 
 class ServerError(WorldgenError):
@@ -55,15 +57,6 @@ class ServerApi:
         """Let at most `slots` task runs with this tag run at once, over all flows."""
         self.post("/concurrency_limits/", {"tag": tag, "concurrency_limit": slots})
 
-    def ensure_automation(self, automation: Mapping[str, Any]) -> None:
-        """Create the automation, or bring the one of that name up to date."""
-        name = {"name": {"any_": [automation["name"]]}}
-        found = self.post("/automations/filter", {"automations": name})
-        if found:
-            self.put(f"/automations/{found[0]['id']}", automation)
-        else:
-            self.post("/automations/", automation)
-
     def has_deployment(self, name: str) -> bool:
         """Tell whether there is a deployment NAME of a flow NAME."""
         return self.get(f"/deployments/name/{quote(name, safe='')}/{quote(name, safe='')}") is not None
@@ -76,21 +69,23 @@ class ServerApi:
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(
-            self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
-        )
-        try:
-            with urlopen(request, timeout=TIMEOUT_S) as answer:
-                text = answer.read()
-        except HTTPError as error:
-            if error.code == 404 and method == "GET":
-                return None
-            raise self._error(
-                method, path, f"{error.code} {error.read(500).decode(errors='replace')}"
-            ) from error
-        except (URLError, TimeoutError, ConnectionError) as error:
-            raise self._error(method, path, f"no answer ({error})") from error
-        return json.loads(text) if text else None
+        headers = {"Content-Type": "application/json"}
+        request = Request(self.url + path, data=data, method=method, headers=headers)
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                with urlopen(request, timeout=TIMEOUT_S) as answer:
+                    text = answer.read()
+                    return json.loads(text) if text else None
+            except HTTPError as error:
+                if error.code == 404 and method == "GET":
+                    return None
+                if error.code != 503 or time.monotonic() > deadline:
+                    found = f"{error.code} {error.read(500).decode(errors='replace')}"
+                    raise self._error(method, path, found) from error
+            except (URLError, TimeoutError, ConnectionError) as error:
+                raise self._error(method, path, f"no answer ({error})") from error
+            time.sleep(0.5)  # 503: its database is busy, as Prefect's own client expects now and then
 
     def _error(self, method: str, path: str, found: str) -> ServerError:
         return ServerError(
