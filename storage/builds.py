@@ -50,7 +50,7 @@ def read_builds(root: Path, *, recipe: str | None = None) -> list[BuildRecord]:
 
 
 def split_builds(root: Path, kept: int) -> tuple[list[BuildRecord], list[BuildRecord]]:
-    """All records, newest first, in two lists: the newest `kept` of each recipe and variant, and the others."""
+    """All records, newest first, in two lists: the newest `kept` of each recipe and variant, and the rest."""
     counts: dict[tuple[str, str], int] = {}
     recent: list[BuildRecord] = []
     old: list[BuildRecord] = []

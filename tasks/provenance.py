@@ -34,6 +34,7 @@ def git_commit() -> str:
     return commit + ("+" if changed else "")
 
 
+@lru_cache(maxsize=1)
 def library_versions() -> dict[str, str]:
     """Versions of every installed library."""
     found = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}

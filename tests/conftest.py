@@ -1,4 +1,4 @@
-"""Every test session has its own Prefect home and every test its own store, so that nothing leaks between them."""
+"""Every test session has its own Prefect home and every test its own store: nothing leaks between them."""
 
 from __future__ import annotations
 

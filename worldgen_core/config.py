@@ -93,7 +93,7 @@ def make_config(
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
     sections = _profile(profile, game)
-    shared = {"seed": seed, "device": choose_device(device).type, "model": model}
+    shared = {"game": game, "seed": seed, "device": choose_device(device).type, "model": model}
     changed = merge(merge(sections, _shared_values(sections, shared)), overrides or {})
     return Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
 

@@ -15,8 +15,8 @@ from typing import Protocol, runtime_checkable
 class ProgressEvent:
     """`done` of `total` units of `label` are finished.
 
-    `metrics` are small figures worth showing while the work runs, such as the current loss. `rate_per_s` is in units
-    a second, or None while unknown.
+    `metrics` are small figures worth showing while the work runs, such as the current loss. `rate_per_s` is
+    in units a second, or None while unknown.
     """
 
     label: str

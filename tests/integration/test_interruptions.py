@@ -1,4 +1,4 @@
-"""Builds that are killed, stopped, doubled or starved leave nothing half-published, and the next one finishes.
+"""Builds that are killed, stopped, doubled or starved leave nothing half-published; the next one finishes.
 
 Each build is a process of its own, so that SIGKILL means what it says.
 """

@@ -76,7 +76,9 @@ def test_plan_of_an_empty_store_runs_and_writes_nothing(code: Path, store_root: 
         ("report.py", "% 2", "% 3", ["report"]),
     ],
 )
-def test_code_changes(store: ArtifactStore, code: Path, file: str, old: str, new: str, expected: list[str]) -> None:
+def test_code_changes(
+    store: ArtifactStore, code: Path, file: str, old: str, new: str, expected: list[str]
+) -> None:
     edit(code / file, old, new)
     stale = {stage for stage, why in reasons().items() if why}
     assert set(expected) <= stale
@@ -144,7 +146,7 @@ def test_artifact_in_the_store_is_adopted_as_cached(store: ArtifactStore) -> Non
 
 
 def test_failing_stage_leaves_nothing_half_published(code: Path, store_root: Path) -> None:
-    edit(code / "total.py", 'write_bytes(out / "total.txt"', 'raise RuntimeError("boom")\n    write_bytes(out / "x"')
+    edit(code / "total.py", "write_bytes(out / ", 'raise RuntimeError("boom")\n    write_bytes(out / ')
     with pytest.raises(RuntimeError, match="boom"):
         recipe.build_toy()
     store = open_store()

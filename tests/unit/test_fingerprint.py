@@ -23,7 +23,8 @@ def root(tmp_path: Path) -> Path:
         tmp_path,
         {
             "pkg/__init__.py": '"""Doc."""\n',
-            "pkg/main.py": "from pkg import side\nfrom .deep.low import f\nimport json\n\ndef g(): return f() + side.x\n",
+            "pkg/main.py": "from pkg import side\nfrom .deep.low import f\nimport json\n\n"
+            "def g(): return f() + side.x\n",
             "pkg/side.py": "x = 1\n",
             "pkg/deep/__init__.py": "",
             "pkg/deep/low.py": "def f():\n    import pkg.lazy\n    return pkg.lazy.y\n",

@@ -12,9 +12,7 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
 
 
-def add_up(
-    settings: TotalSettings, numbers: Path, *, out: Path, resume: Path, progress: Progress
-) -> Outcome:
+def add_up(settings: TotalSettings, numbers: Path, *, out: Path, resume: Path, progress: Progress) -> Outcome:
     values = [int(path.read_text()) for path in sorted(numbers.glob("numbers-*.txt"))]
     checkpoint = resume / "checkpoint"
     step, total = map(int, checkpoint.read_text().split()) if checkpoint.exists() else (0, 0)

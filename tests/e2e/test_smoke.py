@@ -1,0 +1,177 @@
+"""The whole recipe at its smallest, for both models: what the newcomer runs, only smaller."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage.artifacts import ArtifactStore
+from storage.champions import read_champion
+from storage.manifest import Manifest
+from tasks.fingerprint import is_neutral
+from worldgen_core.config import make_config
+from worldgen_core.names import ModelName
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae")
+
+CORES = {
+    "train_agent": ("worldgen_core.agents.train:train_agent", []),
+    "capture": ("worldgen_core.agents.capture:capture", ["policies"]),
+    "train_autoencoder": ("worldgen_core.training.autoencoder:train_autoencoder", ["dataset"]),
+    "encode_latents": ("worldgen_core.training.latents:encode_latents", ["dataset", "autoencoder"]),
+    "train_model/direct": ("worldgen_core.training.direct:train_direct", ["dataset", "start"]),
+    "train_model/diamond-vae": (
+        "worldgen_core.training.diamond_vae:train_diamond_vae",
+        ["dataset", "latents", "autoencoder", "start"],
+    ),
+    "evaluate": ("worldgen_core.evaluation.evaluate:evaluate", ["model", "dataset"]),
+    "benchmark": ("worldgen_core.evaluation.benchmark:benchmark", ["model"]),
+    "publish": ("worldgen_core.evaluation.promotion:decide", ["model", "report", "incumbent_report"]),
+}
+
+
+@pytest.fixture(scope="module")
+def built(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One store in which both models were built."""
+    from flows.flappy import build_flappy
+
+    root = tmp_path_factory.mktemp("smoke") / "store"
+    before = os.environ.get("WORLDGEN_STORE", "")
+    os.environ["WORLDGEN_STORE"] = str(root)
+    yield {"root": root, **{model: build_flappy(profile="smoke", model=model) for model in MODELS}}
+    os.environ["WORLDGEN_STORE"] = before
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def store(built: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+    monkeypatch.setenv("WORLDGEN_STORE", str(built["root"]))
+    return ArtifactStore(built["root"])
+
+
+def manifests_of(built: dict[str, Any], model: str) -> dict[str, Manifest]:
+    return {line.stage: line.manifest for line in built[model].stages if line.manifest is not None}
+
+
+def test_stages_and_what_is_not_needed(built: dict[str, Any]) -> None:
+    states = {model: {line.stage: line.state for line in built[model].stages} for model in MODELS}
+    assert states["direct"]["train_autoencoder"] == states["direct"]["encode_latents"] == "not needed"
+    assert states["diamond-vae"]["train_autoencoder"] == "built"
+    assert states["diamond-vae"]["capture"] == "cached"
+    assert list(states["direct"]) == list(states["diamond-vae"])
+
+
+def test_second_build_saves_all_work(built: dict[str, Any], store: ArtifactStore) -> None:
+    from flows.flappy import build_flappy
+
+    again = build_flappy(profile="smoke", model="direct")
+    assert {line.state for line in again.stages} == {"cached", "not needed"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_loss_falls(built: dict[str, Any], store: ArtifactStore, model: str) -> None:
+    folder = store.path(manifests_of(built, model)["train_model"].ref)
+    losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    third = max(1, len(losses) // 3)
+    assert np.mean(losses[-third:]) < np.mean(losses[:third])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_played_session_runs_for_100_frames(built: dict[str, Any], store: ArtifactStore, model: str) -> None:
+    import torch
+
+    from worldgen_core.games.catalogue import get_game
+    from worldgen_core.models.load import load_world_model
+
+    dream = load_world_model(store.path(manifests_of(built, model)["train_model"].ref))
+    simulator = get_game("flappy").make_simulator(7)
+    frames = [simulator.frame]
+    frames += [simulator.step(0).frame for _ in range(dream.num_context_frames - 1)]
+    dream.reset(
+        torch.from_numpy(np.stack(frames)[None]),
+        torch.zeros(1, dream.num_context_frames - 1, dtype=torch.int64),
+        seed=0,
+    )
+    shown = [dream.step(torch.tensor([int(t % 9 == 0)])).frame for t in range(100)]
+    assert shown[-1].dtype == torch.uint8
+    assert tuple(shown[-1].shape) == (1, *dream.frame_shape, 3)
+    assert not torch.equal(shown[0], shown[50])
+
+
+def test_pictures_report_and_card_are_there(built: dict[str, Any], store: ArtifactStore) -> None:
+    manifests = manifests_of(built, "direct")
+    report = store.path(manifests["evaluate"].ref)
+    assert {"report.json", "report.md", "sample.gif", "filmstrip.png"} <= {p.name for p in report.iterdir()}
+    assert "flappy" in (store.path(manifests["publish"].ref) / "README.md").read_text()
+    assert manifests["benchmark"].notes
+    assert read_champion(store.root, "flappy", manifests["capture"].key_parts.settings["dataset_name"])
+
+
+def test_nightly_trains_on_from_the_champion_and_records_why(
+    built: dict[str, Any], store: ArtifactStore
+) -> None:
+    from flows.nightly import nightly_retrain
+
+    name = manifests_of(built, "direct")["capture"].key_parts.settings["dataset_name"]
+    before = read_champion(store.root, "flappy", name)
+    assert before is not None
+    result = nightly_retrain(game="flappy", profile="smoke", dataset_name=name)
+    inputs = {line.stage: line.manifest.key_parts for line in result.stages if line.manifest}
+    assert inputs["train_model"].inputs["start"] == before.model.digest
+    assert inputs["capture"].settings["round"] == 1
+    night = json.loads((store.root / "refs" / "flappy" / name / "nights.jsonl").read_text())
+    assert night["round"] == 1
+    assert night["reasons"]
+    after = read_champion(store.root, "flappy", name)
+    assert after is not None
+    assert (after.model == result.learned.model) == result.promoted == night["promoted"]
+
+
+@pytest.mark.parametrize("stage_name", sorted(CORES))
+def test_fingerprint_sees_every_module_that_a_stage_loads(
+    built: dict[str, Any], store: ArtifactStore, tmp_path: Path, stage_name: str
+) -> None:
+    stage, _, model = stage_name.partition("/")
+    model = model or ("diamond-vae" if stage in ("train_autoencoder", "encode_latents") else "direct")
+    manifest = manifests_of(built, model)[stage]
+    core, names = CORES[stage_name]
+    by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}
+    inputs = [by_digest.get(manifest.key_parts.inputs.get(name, ""), "") for name in names]
+    config = make_config("flappy", "smoke", model=model)
+    sections = {
+        "train_model": "train", "train_agent": "agent", "train_autoencoder": "autoencoder",
+        "encode_latents": "latents",
+    }  # fmt: skip
+    settings = getattr(config, sections.get(stage, stage))
+    class_name = f"{type(settings).__module__}:{type(settings).__name__}"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.e2e.audit", core, class_name),
+            *(settings.model_dump_json(), json.dumps(inputs), str(tmp_path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = [name for name in json.loads(done.stdout.splitlines()[-1]) if not is_neutral(name)]
+    seen = set(manifest.key_parts.code)
+    unseen = [
+        name
+        for name in loaded
+        if not {f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"} & seen
+    ]
+    assert unseen == []
