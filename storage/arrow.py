@@ -159,17 +159,17 @@ def value_ranges(path: Path, column: str) -> ValueRanges:
         ranges = ValueRanges(np.zeros(rows, np.int64), np.zeros(rows, np.int64), np.zeros(rows, np.uint32))
         for i in range(rows):
             chunk: Any = metadata.row_group(i).column(index)
-            begin, end = (
-                int(chunk.data_page_offset),
-                int(chunk.data_page_offset + chunk.total_compressed_size),
-            )
+            is_plain = chunk.compression == "UNCOMPRESSED" and not chunk.has_dictionary_page
+            if chunk.num_values != 1 or not is_plain:
+                raise ValueError(
+                    f"row group {i}: {chunk.num_values} {chunk.compression} values, not 1 plain one"
+                )
+            begin, page_bytes = int(chunk.data_page_offset), int(chunk.total_compressed_size)
             file.seek(begin)
             num_bytes, crc = _page_facts(file.read(_HEADER_BYTES))
-            is_plain = chunk.compression == "UNCOMPRESSED" and not chunk.has_dictionary_page
-            if chunk.num_values != 1 or not is_plain or not 4 <= num_bytes < end - begin:
-                raise ValueError(
-                    f"row group {i} is not one plain value: {chunk.num_values}, {num_bytes} bytes"
-                )
+            if not 4 <= num_bytes < page_bytes:
+                raise ValueError(f"row group {i}: a value of {num_bytes} bytes in a page of {page_bytes}")
+            end = begin + page_bytes
             ranges.offset[i], ranges.size[i], ranges.crc[i] = end - num_bytes + 4, num_bytes - 4, crc
     return ranges
 

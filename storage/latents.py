@@ -17,16 +17,17 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from jaxtyping import Float32
 
-from storage.atomic import replacing, write_json
+from storage.atomic import disk_errors, replacing, write_json
 from storage.errors import SchemaVersionError, ShardCorruptError, StorageError
 from storage.schema import mending_command
 
-ExitFacts = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+_Kind = type[BaseException] | None
+_Trace = TracebackType | None
 LATENTS_FILE = "latents.json"
 LATENT_SCHEMA_VERSION = 1
 MAX_SHARD_BYTES = 256 * 2**20
@@ -82,9 +83,10 @@ class LatentWriter:
         self._shard = -1
         self._rows = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LatentWriter:
         """Make the folder; refuse one that holds latents already."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         if found := _latent_files(self._folder):
             raise StorageError(
                 f"{self._folder}: where latents are to be written",
@@ -97,9 +99,9 @@ class LatentWriter:
         self._stack.enter_context(self._shard_stack)
         return self
 
-    def __exit__(self, *error: *ExitFacts) -> None:
+    def __exit__(self, kind: _Kind, error: BaseException | None, trace: _Trace) -> None:
         """Finish the open shard, commit after success, leave nothing behind after an error."""
-        self._stack.__exit__(*error)
+        self._stack.__exit__(kind, error, trace)
 
     def write(self, episode_id: str, latents: Float32[np.ndarray, "t c h w"]) -> None:
         """Append one whole episode.
@@ -107,7 +109,8 @@ class LatentWriter:
         Raises: StorageError for another shape, an empty episode, values that are not finite (float16 holds up
         to 65504) or a repeated id.
         """
-        stored = np.ascontiguousarray(latents, dtype=self._info.dtype)
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(latents, dtype=self._info.dtype)
         self._check(episode_id, stored)
         if self._shard < 0 or (self._rows + len(stored)) * stored[0].nbytes > self._max_shard_bytes:
             self._open_next()
@@ -147,13 +150,13 @@ class LatentWriter:
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(cast("Any", self._file), header)
 
-    def _commit_after_success(self, *error: *ExitFacts) -> None:
-        if error[1] is None:
+    def _commit_after_success(self, _kind: _Kind, error: BaseException | None, _trace: _Trace) -> None:
+        if error is None:
             entries = {name: asdict(entry) for name, entry in self._entries.items()}
             write_json(self._folder / LATENTS_FILE, {**asdict(self._info), "episodes": entries})
 
-    def _take_away_after_error(self, *error: *ExitFacts) -> None:
-        if error[1] is not None:
+    def _take_away_after_error(self, _kind: _Kind, error: BaseException | None, _trace: _Trace) -> None:
+        if error is not None:
             for path in _latent_files(self._folder):
                 path.unlink(missing_ok=True)
 

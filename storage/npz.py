@@ -69,7 +69,8 @@ def _steps(arrays: Any, name: str) -> np.ndarray:
 @contextmanager
 def _arrays(path: Path, next_step: str) -> Generator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # opened here because np.load leaves the file open when it is not an archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ShardCorruptError(

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from storage.arrow import TableWriter, write_table
-from storage.atomic import replacing, sync_folder, write_bytes
+from storage.atomic import disk_errors, replacing, sync_folder, write_bytes
 from storage.codec import ChunkCodec, make_codec
 from storage.errors import StorageError
 from storage.npz import write_episode
@@ -55,7 +55,8 @@ def write_dataset(
     Raises: StorageError if the folder holds a dataset already, or an episode does not fit the format or
     repeats an id.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _refuse_leftovers(folder)
     info = dataclasses.replace(info, format=format)
     writer = _NpzWriter(folder) if format == "npz" else _ParquetWriter(folder, info, max_shard_bytes)
