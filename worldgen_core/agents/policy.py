@@ -1,7 +1,7 @@
 """A trained policy as a few NumPy matrices: loads fast, plays fast, and needs neither torch nor the trainer.
 
-On disk a policy is `<name>.safetensors` beside `<name>.json`, its card. `best` is the best one; the weaker ones are
-named `level-1` (weakest) and so on.
+On disk a policy is `<name>.safetensors` beside `<name>.json`, its card. `best` is the best one; the weaker
+ones are named `level-1` (weakest) and so on.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import DatasetFormat
 
@@ -50,6 +50,33 @@ class AgentSettings(BaseModel):
     """Policies of lower skill that are kept, spread over the survived lengths, for diverse capture."""
 
 
+class Mixture(BaseModel):
+    """Shares of the frames by player, on any scale; worldgen_core/agents/players.py says what each does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    best: float = Field(default=0.14, ge=0)
+    """The best policy."""
+    weaker: float = Field(default=0.14, ge=0)
+    """Policies from earlier in training."""
+    small_noise: float = Field(default=0.12, ge=0)
+    """The best policy with a few random actions."""
+    large_noise: float = Field(default=0.14, ge=0)
+    """The best policy with many random actions."""
+    rule: float = Field(default=0.16, ge=0)
+    """The rule player with random margins."""
+    holds: float = Field(default=0.14, ge=0)
+    """Skilled play with spells of idling and mashing."""
+    random: float = Field(default=0.16, ge=0)
+    """Players that do not look; raising it shows more deaths and more unusual flights."""
+
+    @model_validator(mode="after")
+    def _somebody_plays(self) -> Self:
+        if sum(self.model_dump().values()) <= 0:
+            raise ValueError("at least one share must be positive")
+        return self
+
+
 class CaptureSettings(BaseModel):
     """How many episodes are recorded, and who plays."""
 
@@ -60,8 +87,10 @@ class CaptureSettings(BaseModel):
     dataset_name: str = "agents"
     """Name of the dataset; champions are kept by game and dataset name."""
     mode: Literal["diverse", "strict"] = "diverse"
-    """`diverse` mixes skill levels and exploration, episodes hold several lives; `strict` is the best agent alone,
-    and only lives of the whole length count."""
+    """`diverse` mixes skill levels and exploration, several lives an episode; in `strict` mode the best agent
+    plays alone, and only lives of the whole length count."""
+    mixture: Mixture = Mixture()
+    """Who plays in `diverse` mode."""
     num_episodes: int = Field(default=60, ge=1, le=100_000)
     """Episodes of the dataset."""
     episode_length: int = Field(default=800, ge=2)

@@ -1,7 +1,7 @@
-"""Simulators as the vector environment that stable-baselines3 trains on: features in, actions out, no drawing.
+"""Simulators as the vector environment stable-baselines3 trains on: features in, actions out, no drawing.
 
-Lives have no time limit. As every stable-baselines3 vector environment it starts a new life by itself and hides the
-crash frame, which is why capture does not use it.
+Lives have no time limit. As every stable-baselines3 vector environment it starts a new life by itself and
+hides the crash frame, which is why capture does not use it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
+from typing_extensions import override
 
 from worldgen_core.games.base import Game
 from worldgen_core.seeds import derive_seed
@@ -62,18 +63,22 @@ class SimulatorVecEnv(VecEnv):
     def close(self) -> None:
         """Nothing to release."""
 
+    @override
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """Stable-baselines3 asks for `render_mode` only; there is none."""
         return [None for _ in self._chosen(indices)]
 
+    @override
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Not supported."""
         raise AttributeError(attr_name)
 
+    @override
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """Not supported."""
         raise AttributeError(method_name)
 
+    @override
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """No simulator is wrapped."""
         return [False for _ in self._chosen(indices)]

@@ -9,14 +9,14 @@ from worldgen_core.games.flappy_render import HEIGHT, NATIVE_HEIGHT, NATIVE_WIDT
 from worldgen_core.games.flappy_rules import PixelRulePlayer, rule
 from worldgen_core.games.flappy_simulator import make_simulator
 
-PIPE_ENTERS = EventWindow("life_start", share=0.25, offsets=(1, 37, 73), period=113)
+PIPE_ENTERS = EventWindow("life_start", share=0.15, offsets=(1, 37, 73), period=113)
 """Three pairs of pipes go round in 113 frames, 36 frames apart: a life's start says when one enters."""
 
 ASSUMPTIONS = ModelAssumptions(
     new_content="right",
     new_content_columns=4,
     has_static_background=True,
-    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.125)),
+    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.25)),
 )
 
 GAME = Game(

@@ -1,4 +1,4 @@
-"""What a Flappy Bird agent sees: six figures, relative to the bird, of what is in the picture and not yet passed."""
+"""What a Flappy Bird agent sees: six figures, relative to the bird, of what lies ahead in the picture."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _UNSEEN = (float(NATIVE_WIDTH), NATIVE_HEIGHT / 2)
 def features(state: TrueState) -> Float32[np.ndarray, " f"]:
     """Distance and relative height of the next two holes, speed and height, each of the order of one.
 
-    The environment's own twelve absolute figures leave PPO below 3 survivors of 30; with these it learns within a
-    minute. A hole that is not in the picture yet counts as one at the right border and half-way up.
+    The environment's own twelve absolute figures leave PPO below 3 survivors of 30; with these it learns
+    within a minute. A hole that is not in the picture yet counts as one at the right border and half-way
+    up.
     """
     centre = state.height + BIRD_HEIGHT / 2
     ahead = [(o.x, o.centre) for o in state.openings if o.x + PIPE_WIDTH > BIRD_X]

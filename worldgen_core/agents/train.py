@@ -1,0 +1,147 @@
+"""Stage `train_agent`: PPO (stable-baselines3) on the game's features, evaluated as it learns, the best kept.
+
+PPO does not improve steadily: 30 evaluation games, always the same, decide which policy is kept, and
+training ends as soon as enough of them last the whole length. Policies from along the way are kept too,
+because a dataset needs players of every skill. The only module that imports stable-baselines3; what it
+writes needs only NumPy.
+
+Training takes a minute, so a killed run starts again; `resume` shows the evaluations of the run so far.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from torch import nn
+
+from worldgen_core.agents.curve import PICTURE_FILE, Evaluation, draw_curve, write_curve
+from worldgen_core.agents.policy import BEST, Policy, save_policy
+from worldgen_core.agents.settings import AgentSettings
+from worldgen_core.agents.trial import survived_frames
+from worldgen_core.agents.vector_env import SimulatorVecEnv
+from worldgen_core.games.base import Game
+from worldgen_core.games.catalogue import get_game
+from worldgen_core.outcome import Outcome
+from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.seeds import derive_seed
+
+FINAL_RATE_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A policy from along the way, and how it did."""
+
+    policy: Policy
+    evaluation: Evaluation
+
+    @property
+    def skill(self) -> tuple[int, float]:
+        """Candidates are ranked by survivors, then by frames."""
+        return self.evaluation.survivors, self.evaluation.mean_frames
+
+
+def train_agent(settings: AgentSettings, *, out: Path, resume: Path, progress: Progress) -> Outcome:
+    """Train an agent and write the best policy, some weaker ones and the learning curve into `out`.
+
+    Determinism: same settings, same machine type and library versions give the same bytes.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(settings.num_threads)
+    game = get_game(settings.game)
+    candidates = _learn(settings, game, resume, progress)
+    best = max(candidates, key=lambda candidate: candidate.skill)
+    _save(out, BEST, best)
+    weaker = choose_weaker(candidates, best, settings.num_weaker)
+    for level, candidate in enumerate(weaker, start=1):
+        _save(out, f"level-{level}", candidate)
+    rows = [candidate.evaluation for candidate in candidates]
+    num_games, length = settings.evaluation_episodes, settings.evaluation_length
+    write_curve(out, rows)
+    draw_curve(out, rows, num_games=num_games, episode_length=length)
+    reached = best.evaluation
+    return Outcome(
+        metrics={
+            **asdict(reached),
+            "num_games": num_games,
+            "trained_env_steps": rows[-1].env_steps,
+            "weaker_mean_frames": [candidate.evaluation.mean_frames for candidate in weaker],
+        },
+        notes={"seconds": round(time.monotonic() - started, 1)},
+        headline=f"{reached.survivors} of {num_games} games last {length} frames",
+        figures=(PICTURE_FILE,),
+    )
+
+
+def _learn(settings: AgentSettings, game: Game, resume: Path, progress: Progress) -> list[_Candidate]:
+    """Train until an evaluation is good enough or the budget is spent; returns every evaluated policy."""
+    seeds = [derive_seed(settings.seed, "evaluation game", i) for i in range(settings.evaluation_episodes)]
+    learner = _make_learner(settings, game)
+    candidates: list[_Candidate] = []
+    started = time.monotonic()
+    while True:
+        policy = _extract(learner)
+        frames = survived_frames(game, policy.best_action, seeds, settings.evaluation_length)
+        survivors = int((frames >= settings.evaluation_length).sum())
+        evaluation = Evaluation(learner.num_timesteps, survivors, round(float(frames.mean()), 1))
+        candidates.append(_Candidate(policy, evaluation))
+        write_curve(resume, [candidate.evaluation for candidate in candidates])
+        rate = learner.num_timesteps / max(time.monotonic() - started, 1e-9)
+        figures = {"survivors": survivors, "mean_frames": evaluation.mean_frames}
+        progress(
+            ProgressEvent("agent steps", learner.num_timesteps, settings.budget_env_steps, rate, figures)
+        )
+        if survivors >= settings.good_enough or learner.num_timesteps >= settings.budget_env_steps:
+            return candidates
+        learned = learner.num_timesteps / settings.budget_env_steps
+        rate_now = settings.learning_rate * (1 - (1 - FINAL_RATE_SHARE) * learned)
+        learner.lr_schedule = lambda _remaining, rate=rate_now: rate
+        learner.learn(settings.evaluate_every, reset_num_timesteps=False)
+
+
+def _make_learner(settings: AgentSettings, game: Game) -> PPO:
+    return PPO(
+        "MlpPolicy",
+        SimulatorVecEnv(game, settings.num_envs, settings.seed),
+        learning_rate=settings.learning_rate,
+        n_steps=settings.steps_per_rollout,
+        batch_size=settings.batch_size,
+        n_epochs=settings.num_epochs,
+        gamma=settings.discount,
+        ent_coef=settings.entropy_weight,
+        policy_kwargs={"net_arch": list(settings.hidden)},
+        seed=derive_seed(settings.seed, "agent"),
+        device="cpu",
+    )
+
+
+def _extract(learner: PPO) -> Policy:
+    """Copy the policy network (not the value network) out of the learner."""
+    network = [*learner.policy.mlp_extractor.policy_net, learner.policy.action_net]
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    weights = (np.ascontiguousarray(layer.weight.detach().numpy().T) for layer in layers)
+    biases = (layer.bias.detach().numpy().copy() for layer in layers)
+    return Policy("learning", tuple(weights), tuple(biases))
+
+
+def choose_weaker(candidates: Sequence[_Candidate], best: _Candidate, num_weaker: int) -> list[_Candidate]:
+    """Candidates below the best, spread evenly over the survived frames, from the weakest up."""
+    left = [candidate for candidate in candidates if candidate.skill < best.skill]
+    chosen: list[_Candidate] = []
+    for level in range(min(num_weaker, len(left))):
+        target = best.evaluation.mean_frames * (level + 0.5) / num_weaker
+        nearest = min(left, key=lambda candidate: abs(candidate.evaluation.mean_frames - target))
+        left.remove(nearest)
+        chosen.append(nearest)
+    return sorted(chosen, key=lambda candidate: candidate.skill)
+
+
+def _save(folder: Path, name: str, candidate: _Candidate) -> None:
+    policy = Policy(name, candidate.policy.weights, candidate.policy.biases)
+    save_policy(folder, policy, asdict(candidate.evaluation))
