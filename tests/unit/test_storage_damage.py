@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -168,7 +169,7 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
         ({"compression": "none", "use_dictionary": False}, "without a checksum"),
     ],
 )
-def test_frames_in_another_layout_are_refused(tmp_path: Path, options: dict[str, object], found: str) -> None:
+def test_frames_in_another_layout_are_refused(tmp_path: Path, options: dict[str, Any], found: str) -> None:
     path = tmp_path / "frames.parquet"
     pq.write_table(pa.table({"pixels": [b"a" * 100]}), path, **options)
     with pytest.raises(ValueError, match=found):
