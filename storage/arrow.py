@@ -63,7 +63,7 @@ class TableWriter:
 
 
 class TableFile:
-    """A Parquet file read one row group at a time from a memory map; several threads may share it."""
+    """A Parquet file read one row group at a time; several threads may share it."""
 
     def __init__(self, file: Any) -> None:
         self._file: Any = file
@@ -111,7 +111,7 @@ def open_table(path: Path, schema: Mapping[str, str]) -> TableFile:
 
     Raises: ValueError for other columns; OSError and Arrow's own errors (see `ReadError`).
     """
-    file: Any = _pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    file: Any = _pq.ParquetFile(path, page_checksum_verification=True)
     found = [(field.name, str(field.type)) for field in file.schema_arrow]
     # Parquet does not tell a large column from a small one, and Arrow reads both the same way.
     expected = [(name, str(_TYPES[kind]).removeprefix("large_")) for name, kind in schema.items()]
@@ -144,10 +144,10 @@ class ValueRanges:
 
 
 def value_ranges(path: Path, column: str) -> ValueRanges:
-    """Find the bytes of a binary column, one row a row group, so that a memory map can be read in place.
+    """Find the bytes of a binary column, one row a row group, so that they can be read without Arrow.
 
     What is not compressed lies in the file as it is, in one data page: a Thrift header, a length of four
-    bytes and the value (Parquet format, "Plain" encoding). This is 40 times faster than asking pyarrow for
+    bytes and the value (Parquet format, "Plain" encoding). This is many times faster than asking pyarrow for
     the row group.
     Raises: ValueError if the file is laid out in any other way; OSError and Arrow's own errors.
     """

@@ -1,8 +1,7 @@
 """The dataset reader: random clips by episode id, in memory that does not grow with the dataset.
 
-Held in memory: one small record an episode, twenty bytes a chunk, and a bounded cache of step tables. Frames
-come from memory-mapped files and are gone when the caller drops them. A reader may be used from several
-threads at once.
+Held in memory: one small record an episode, twenty bytes a chunk, and a bounded cache of step tables. A
+clip's frames are gone when the caller drops them. A reader may be used from several threads at once.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""A reader's source for Parquet shards: chunks straight from memory maps, steps a row group at a time.
+"""A reader's source for Parquet shards: chunks straight from the file, steps a row group at a time.
 
 A shard's index is read when the shard is first needed. Rows are found by episode id: a shard holds its
 episodes in the order of the episode table, and opening it verifies that the ids there are those expected.
+Chunks are read with `pread` and not through a memory map: a copy of a few kilobytes keeps the process from
+looking as large as the dataset, and a file that is cut off while it is open is an error and not a SIGBUS.
 """
 
 from __future__ import annotations
 
-import mmap
+import os
 import threading
+import weakref
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
@@ -120,10 +123,10 @@ class ParquetSource:
             path = self._folder / name
             first_row = _first_rows(path, rows, self._info.frames_per_chunk)
             ranges = value_ranges(path, "pixels")
-            data = _map_file(path)
+            file = _RandomAccessFile(os.open(path, os.O_RDONLY))
             name, layout = steps_file(number), "one episode a row group"
             steps = open_table(self._folder / name, STEP_COLUMNS)
-            return _Shard(data, ranges, first_row, steps, _step_groups(steps, rows))
+            return _Shard(file, ranges, first_row, steps, _step_groups(steps, rows))
         except ReadError as error:
             raise self._corrupt(name, "layout", f"a whole Parquet file, {layout}", error) from error
 
@@ -138,7 +141,7 @@ class ParquetSource:
 
 @dataclass(frozen=True)
 class _Shard:
-    data: memoryview
+    file: _RandomAccessFile
     ranges: ValueRanges
     first_row: dict[str, int]
     steps: TableFile
@@ -146,15 +149,22 @@ class _Shard:
 
     def block(self, file_row: int) -> memoryview:
         """The compressed chunk in a row, once its checksum agrees."""
-        offset, size = int(self.ranges.offset[file_row]), int(self.ranges.size[file_row])
-        if zlib.crc32(self.data[offset - 4 : offset + size]) != self.ranges.crc[file_row]:
+        page = self.file.read(int(self.ranges.offset[file_row]) - 4, int(self.ranges.size[file_row]) + 4)
+        if zlib.crc32(page) != self.ranges.crc[file_row]:
             raise ChunkError("other bytes than were written (CRC-32 does not match)")
-        return self.data[offset : offset + size]
+        return memoryview(page)[4:]
 
 
-def _map_file(path: Path) -> memoryview:
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+class _RandomAccessFile:
+    """Bytes at an offset, for any number of threads; closes itself with its last reference."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes; fewer where the file ends."""
+        return os.pread(self._descriptor, size, offset)
 
 
 def _first_rows(path: Path, rows: Sequence[EpisodeInfo], frames_per_chunk: int) -> dict[str, int]:
