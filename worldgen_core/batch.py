@@ -14,11 +14,15 @@ from storage.records import Clip
 
 
 class ClipBatch(NamedTuple):
-    """Clips of one length; `act[:, i]` leads from `obs[:, i]` to `obs[:, i + 1]`."""
+    """Clips of one length; `act[:, i]` leads from `obs[:, i]` to `obs[:, i + 1]`.
+
+    `mask` is False on what follows the end of the life in which a clip starts.
+    """
 
     obs: UInt8[Tensor, "b t h w c"]
     act: Int64[Tensor, "b t"]
     end: Bool[Tensor, "b t"]
+    mask: Bool[Tensor, "b t"]
 
 
 def array_to_tensor(array: np.ndarray) -> Tensor:
@@ -28,10 +32,13 @@ def array_to_tensor(array: np.ndarray) -> Tensor:
 
 def collate(clips: Sequence[Clip]) -> ClipBatch:
     """Stack clips of equal length into one batch."""
+    end = torch.from_numpy(np.stack([clip.terminated for clip in clips]))
+    dead = end | torch.from_numpy(np.stack([clip.truncated for clip in clips]))
     return ClipBatch(
         obs=torch.from_numpy(np.stack([clip.frames for clip in clips])),
         act=torch.from_numpy(np.stack([clip.action for clip in clips])),
-        end=torch.from_numpy(np.stack([clip.terminated for clip in clips])),
+        end=end,
+        mask=dead.cumsum(1) - dead.long() == 0,
     )
 
 

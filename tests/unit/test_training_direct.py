@@ -112,12 +112,23 @@ def test_windows_are_pure_in_the_step_and_show_rare_events_as_often_as_asked(tmp
     assert torch.equal(first.obs, same.obs)
     assert torch.equal(first.act, same.act)
     assert not first.end[:, :4].any()
+    assert first.mask.all()
     assert 0.35 < first.end[:, 4].float().mean() < 0.75
     assert sampler().batch(3, unroll=1, batch_size=64).end.float().mean() < 0.05
     never = EventWindow("reward_at_least", share=0.5, value=9.0)
     assert sampler(never).batch(0, unroll=2, batch_size=4).obs.shape == (4, 6, HEIGHT, WIDTH, 3)
-    with pytest.raises(ConfigError, match="one life of 104 frames"):
+    with pytest.raises(ConfigError, match="at least 104 frames"):
         sampler().batch(0, unroll=100, batch_size=1)
+
+
+def test_beyond_ends_deaths_come_anywhere_and_hide_what_follows(tmp_path: Path) -> None:
+    reader = ClipReader(make_dataset(tmp_path / "data"))
+    death = EventWindow("terminated", share=1.0)
+    sampler = ClipSampler(reader, num_context=4, oversample=(death,), seed=1, beyond_ends=True)
+    batch = sampler.batch(0, unroll=4, batch_size=64)
+    place = batch.end.int().argmax(1)
+    assert set(place.tolist()) == {4, 5, 6, 7}
+    assert batch.mask.sum(1).tolist() == (place + 1).tolist()
 
 
 def test_prefetching_changes_nothing_but_the_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_schedule_warms_up_and_ends_at_the_final_share() -> None:
     assert scale[0] == pytest.approx(1 / 3, rel=1e-3)
     assert scale[2] == pytest.approx(1.0, rel=1e-3)
     assert scale[-1] == pytest.approx(SETTINGS.final_rate_share, rel=1e-2)
-    assert all(a >= b for a, b in zip(scale[2:], scale[3:], strict=False))
+    assert all(a >= b for a, b in pairwise(scale[2:]))
 
 
 def test_thread_count_is_restored(tmp_path: Path) -> None:

@@ -49,6 +49,26 @@ class DirectWorldModel:
         ]
 
     @torch.inference_mode()
+    def restart(
+        self,
+        rows: Int64[Tensor, " r"],
+        frames: UInt8[Tensor, "r t h w c"],
+        actions: Int64[Tensor, "r past"],
+        *,
+        seed: int,
+    ) -> None:
+        """Start some dreams anew and leave the others as they are; see `CanRestart.restart`."""
+        state, generators = [*self._context, self._act, self._memory], self._generators
+        self.reset(frames, actions, seed=seed)
+        fresh = [*self._context, self._act, self._memory]
+        for row, generator in zip(rows.tolist(), self._generators, strict=True):
+            generators[row] = generator
+        *self._context, self._act, self._memory = (
+            whole.index_copy(0, rows.to(whole.device), part) for whole, part in zip(state, fresh, strict=True)
+        )
+        self._generators = generators
+
+    @torch.inference_mode()
     def step(
         self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
     ) -> Prediction:

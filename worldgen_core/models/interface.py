@@ -60,3 +60,19 @@ class WorldModel(Protocol):
         the player is. Without it the model draws chance itself.
         """
         ...
+
+
+@runtime_checkable
+class CanRestart(Protocol):
+    """A world model that can start some of its dreams anew while the others go on undisturbed."""
+
+    def restart(
+        self,
+        rows: Int64[Tensor, " r"],
+        frames: UInt8[Tensor, "r t h w c"],
+        actions: Int64[Tensor, "r past"],
+        *,
+        seed: int,
+    ) -> None:
+        """Do for the given rows of the batch what `WorldModel.reset` does for all."""
+        ...

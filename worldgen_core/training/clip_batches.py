@@ -23,8 +23,11 @@ T = TypeVar("T")
 class ClipSampler:
     """Draws batches of clips in which a set share of the windows predicts an event the game names.
 
-    Windows of `num_context + unroll` frames never cross the end of a life. Where a dataset holds no such
-    event, its share falls back to all windows.
+    Windows of `num_context + unroll` frames never cross the end of a life, unless `beyond_ends`: then only
+    context and first predicted frame need to be of one life, and the batch's mask hides what follows it.
+    Otherwise deaths come at the last frame of a window only, and a model with a memory learns to count
+    instead of looking (seen: deaths predicted at even frames). Where a dataset holds no such event, its
+    share falls back to all windows.
     """
 
     def __init__(
@@ -35,9 +38,10 @@ class ClipSampler:
         oversample: Sequence[EventWindow],
         seed: int,
         split: Split = "train",
+        beyond_ends: bool = False,
     ) -> None:
         self._reader, self._num_context, self._oversample = reader, num_context, oversample
-        self._seed, self._split = seed, split
+        self._seed, self._split, self._beyond_ends = seed, split, beyond_ends
         self._episodes = reader.episodes(split)
         self._pools: dict[int, list[Pool]] = {}
 
@@ -67,12 +71,16 @@ class ClipSampler:
 
     def _build_pools(self, unroll: int) -> list[Pool]:
         length = self._num_context + unroll
-        episodes, starts = self._reader.clip_starts(length, self._split)
+        within = self._num_context + 1 if self._beyond_ends else length
+        episodes, starts = self._reader.clip_starts(within, self._split)
+        num_frames = np.array([info.num_frames for info in self._episodes], np.int64)
+        inside = starts + length <= num_frames[episodes]
+        episodes, starts = episodes[inside], starts[inside]
         everything = np.stack([episodes, starts], axis=1)
         if not len(everything):
             raise ConfigError(
                 f"{self._reader.folder}: {self._split} windows",
-                expected=f"at least one life of {length} frames",
+                expected=f"lives or episodes of at least {length} frames",
                 found="none",
                 next_step="capture longer episodes, or shorten the unroll phases",
             )
@@ -85,14 +93,16 @@ class ClipSampler:
     def _predicts(
         self, event: EventWindow, episodes: np.ndarray, starts: np.ndarray, unroll: int
     ) -> np.ndarray:
-        """Which windows have an interesting frame among those they predict."""
+        """Which windows have an interesting frame among those they predict before the life ends."""
         chosen = np.zeros(len(starts), bool)
         for index, info in enumerate(self._episodes):
             rows = np.flatnonzero(episodes == index)
             steps = self._reader.steps(info.episode_id)
             frames = event.frames(steps.reward, steps.terminated)
             first = starts[rows] + self._num_context
-            chosen[rows] = np.searchsorted(frames, first + unroll) > np.searchsorted(frames, first)
+            ends = np.append(np.flatnonzero(steps.terminated | steps.truncated), info.num_frames)
+            beyond = np.minimum(first + unroll, ends[np.searchsorted(ends, first)] + 1)
+            chosen[rows] = np.searchsorted(frames, beyond) > np.searchsorted(frames, first)
         return chosen
 
 

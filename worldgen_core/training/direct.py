@@ -66,6 +66,7 @@ def train_direct(
         num_context=network.arch.num_context_frames,
         oversample=assumptions.oversample,
         seed=settings.seed,
+        beyond_ends=True,
     )
     batches = Prefetcher(_batch_of(sampler, settings.phases), settings.num_steps)
     try:

@@ -62,7 +62,7 @@ class DirectObjective:
         net, arch = self._network, self._network.arch
         device = net.background.device
         obs = to_unit(batch.obs.to(device)).permute(0, 1, 4, 2, 3)
-        act, end = batch.act.to(device), batch.end.to(device)
+        act, end, mask = batch.act.to(device), batch.end.to(device).float(), batch.mask.to(device).float()
         cells = [space_to_depth(obs[:, t], arch.block) - net.background for t in range(obs.shape[1])]
         first = arch.num_context_frames
         noise = self._settings.context_noise / math.sqrt(len(cells) - first)
@@ -74,10 +74,13 @@ class DirectObjective:
             out = net(context, act[:, t - first : t], chance, memory)
             parts["picture"].append(self._picture_loss(out.cells, cells[t], cells[t - 1]))
             parts["end"].append(
-                functional.binary_cross_entropy_with_logits(out.end_logit, end[:, t].to(out.end_logit.dtype))
+                functional.binary_cross_entropy_with_logits(
+                    out.end_logit.float(), end[:, t], reduction="none"
+                )
             )
             context, memory = [*context[1:], out.cells], out.memory
-        return self._total({name: torch.stack(values).mean() for name, values in parts.items()})
+        seen = mask[:, first:].T / mask[:, first:].sum()
+        return self._total({name: (torch.stack(values) * seen).sum() for name, values in parts.items()})
 
     def _noisy(self, context: list[Tensor], noise: float, generator: torch.Generator) -> list[Tensor]:
         level = torch.rand(len(context[0]), 1, 1, 1, generator=generator) * noise
@@ -94,9 +97,9 @@ class DirectObjective:
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         chance = mean + log_std.exp() * noise
         prior = self._network.prior(last.detach())
-        surprise = -prior.log_prob(chance.detach()).mean()
+        surprise = -prior.log_prob(chance.detach())
         frozen = type(prior)(*(value.detach() for value in prior))
-        told = -(log_std + 0.5 * noise.square()).sum(1).mean() - frozen.log_prob(chance).mean()
+        told = -(log_std + 0.5 * noise.square()).sum(1) - frozen.log_prob(chance)
         parts["chance"].append(told)
         parts["prior"].append(surprise)
         return chance
@@ -105,7 +108,7 @@ class DirectObjective:
         settings = self._settings
         weight = 1.0 + settings.change_weight * (target - before).abs()
         weight = weight + settings.foreground_weight * (target.abs() > settings.foreground_level)
-        return (weight * (predicted - target).square()).mean()
+        return (weight * (predicted - target).square()).mean(dim=(1, 2, 3))
 
     def _total(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
         settings = self._settings

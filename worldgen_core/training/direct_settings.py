@@ -67,7 +67,7 @@ def laptop() -> DirectSettings:
     """Under 14 minutes on two idle CPU cores without AMX; the figures are in docs/decisions."""
     return DirectSettings(
         architecture=DirectArchitecture(channels=(48, 128)),
-        phases=_phases((1, 16, 450), (2, 10, 540), (4, 8, 375), (8, 5, 420), (12, 4, 275)),
+        phases=_phases((1, 16, 350), (2, 10, 450), (4, 8, 380), (8, 5, 420), (12, 4, 270)),
     )
 
 
