@@ -1,4 +1,4 @@
-"""Models whose figures are known beforehand: an oracle that is the game itself, and one that copies the last frame."""
+"""Models whose figures are known beforehand: an oracle that is the game itself, and one that stands still."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUM_BITS = 42
 
 @dataclass
 class Archive:
-    """Remembers every life that was simulated, by a number that its frames carry in the last bits of their first row."""
+    """Remembers every simulated life by a number that its frames carry in last bits of their first row."""
 
     lives: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
     numbers: itertools.count = field(default_factory=itertools.count)
@@ -50,10 +50,13 @@ class MarkedSimulator:
     def reset(self, seed: int) -> Frame:
         raise NotImplementedError
 
-    def step(self, action: int) -> Transition:
-        transition = self._inner.step(action)
+    def advance(self, action: int) -> tuple[float, bool]:
         self._actions.append(action)
-        return transition._replace(frame=self.frame)
+        return self._inner.advance(action)
+
+    def step(self, action: int) -> Transition:
+        reward, terminated = self.advance(action)
+        return Transition(self.frame, reward, terminated)
 
     @property
     def frame(self) -> Frame:
@@ -122,7 +125,7 @@ class Oracle(Still):
             life_seed, past = self._archive.recall(frame)
             simulator = self._game.make_simulator(life_seed)
             for action in past:
-                simulator.step(action)
+                simulator.advance(action)
             self._simulators.append(simulator)
 
     def step(

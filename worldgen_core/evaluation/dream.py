@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.evaluation.starts import Context, Starts
 from worldgen_core.games.base import Simulator
-from worldgen_core.models.interface import Prediction, WorldModel
+from worldgen_core.models.interface import CanRestart, Prediction, WorldModel
 from worldgen_core.seeds import derive_seed
 
 Count = Callable[[int], None]
@@ -78,9 +78,8 @@ def dream_along(
 class DreamSlots:
     """Dreams side by side, each of which can start anew from a fresh context while the others go on.
 
-    A `WorldModel` only resets all of its batch. So a restart resets it with the fresh contexts in their
-    slots and, in the other slots, the last frames that were dreamt: to those it is as if the player had
-    paused.
+    A model that cannot restart single rows is reset as a whole, with the last frames that were dreamt in the
+    other slots: to those it is as if the player had paused.
     """
 
     def __init__(self, model: WorldModel, contexts: list[Context], *, seed: int) -> None:
@@ -89,7 +88,7 @@ class DreamSlots:
         self._num_resets = 0
         self._frames = np.stack([context.frames for context in contexts])
         self._actions = np.stack([context.actions for context in contexts])
-        self._reset_model()
+        model.reset(array_to_tensor(self._frames), array_to_tensor(self._actions), seed=self._next_seed())
 
     @property
     def frames(self) -> UInt8[np.ndarray, "s h w c"]:
@@ -106,17 +105,23 @@ class DreamSlots:
 
     def restart(self, fresh: dict[int, Context]) -> None:
         """Start the given slots anew."""
-        for slot, context in fresh.items():
-            self._frames[slot] = context.frames
-            self._actions[slot] = context.actions
-        if fresh:
-            self._reset_model()
-
-    def _reset_model(self) -> None:
-        seed = derive_seed(self._seed, "slots", self._num_resets)
+        if not fresh:
+            return
+        rows = np.array(list(fresh), dtype=np.int64)
+        self._frames[rows] = np.stack([context.frames for context in fresh.values()])
+        self._actions[rows] = np.stack([context.actions for context in fresh.values()])
+        model = self._model
         with torch.inference_mode():
-            self._model.reset(array_to_tensor(self._frames), array_to_tensor(self._actions), seed=seed)
+            if isinstance(model, CanRestart):
+                frames, actions = array_to_tensor(self._frames[rows]), array_to_tensor(self._actions[rows])
+                model.restart(array_to_tensor(rows), frames, actions, seed=self._next_seed())
+            else:
+                frames, actions = array_to_tensor(self._frames), array_to_tensor(self._actions)
+                model.reset(frames, actions, seed=self._next_seed())
+
+    def _next_seed(self) -> int:
         self._num_resets += 1
+        return derive_seed(self._seed, "slots", self._num_resets)
 
 
 class GameSlots:

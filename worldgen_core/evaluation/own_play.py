@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -28,6 +28,7 @@ Fresh = Callable[[int, int], Context]
 """Gives the context of a slot's life: (slot, life)."""
 
 
+@runtime_checkable
 class Slots(Protocol):
     """Worlds side by side: `dream.DreamSlots`, `dream.GameSlots` or `recorded.RecordedSlots`."""
 

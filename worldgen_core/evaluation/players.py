@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ _SPELL_FRAMES = (4, 20)
 _PRESS = (0.04, 0.5)
 
 
+@runtime_checkable
 class Player(Protocol):
     """Chooses actions; one that does not look may be given None."""
 

@@ -52,6 +52,8 @@ class EvaluateSettings(BaseModel):
     """Name of the game, as in worldgen_core/games."""
     seed: int = Field(default=0, ge=0)
     """Seeds of all held-out play derive from it by name, so they never meet the seeds of training."""
+    truth: Literal["simulator", "recording"] = "simulator"
+    """What the dream is held against; a recording offers fewer panels."""
     device: DeviceName = "cpu"
     """Where the model dreams; figures from different devices differ in their last digits."""
     num_threads: int = Field(default=2, ge=1, le=64)

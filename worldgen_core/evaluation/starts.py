@@ -60,12 +60,14 @@ def true_context(game: Game, *, seed: int, num_frames: int, max_warmup: int) -> 
         own_seed = derive_seed(seed, "context", attempt)
         num_warmup = int(np.random.default_rng(own_seed).integers(num_frames - 1, max_warmup + 1))
         simulator = game.make_simulator(derive_seed(own_seed, "life"))
-        frames, actions, is_over = [simulator.frame], [], False
+        frames, actions, is_over = [], [], False
         player = make_player("clumsy", game, own_seed)
         while len(actions) < num_warmup and not is_over:
+            if len(actions) > num_warmup - num_frames:
+                frames.append(simulator.frame)
             actions.append(player.act_on(simulator.state))
-            frame, _, is_over = simulator.step(actions[-1])
-            frames = [*frames[-num_frames + 1 :], frame] if num_frames > 1 else [frame]
+            _, is_over = simulator.advance(actions[-1])
+        frames.append(simulator.frame)
         if not is_over and simulator.state.found:
             past = np.array(actions[len(actions) - num_frames + 1 :], dtype=np.int64)
             return Context(np.stack(frames), past, simulator)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -65,6 +65,7 @@ class Transition(NamedTuple):
     terminated: bool
 
 
+@runtime_checkable
 class Simulator(Protocol):
     """A game being played; deterministic in the seed and the actions."""
 
@@ -91,6 +92,7 @@ class Simulator(Protocol):
         ...
 
 
+@runtime_checkable
 class PixelPlayer(Protocol):
     """Plays from frames alone, so that it can play a dream as well as the game."""
 
