@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.cli import ports
+from flows.cli import ports, zombies
 from flows.cli.checkout import HOST
 from flows.cli.processes import Record
 from flows.cli.server import status, up
@@ -87,8 +87,32 @@ def test_ensure_server_uses_the_running_one(site: Site) -> None:
     assert result.stdout.split() == [url, f"{url}/api"]
 
 
-def test_down_ends_what_runs_and_up_brings_it_back(site: Site, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_up_after_down_finds_the_history_of_before(site: Site, tmp_path: Path) -> None:
+    run_id, _ = start_sleeper(site, tmp_path / "sleeper")
+    site.down()
+    said = site.up()
+    assert "the first time" not in "".join(said)
+    assert state_of(site, run_id)["type"] == "CRASHED"
+    assert "worldgen down" in state_of(site, run_id)["message"]
+
+
+@pytest.mark.slow
+def test_what_was_killed_with_the_server_is_marked_at_the_next_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id, pid = start_sleeper(site, tmp_path / "sleeper")
+    for number in (record(site, "server").pid, record(site, "worker").pid, pid):
+        os.kill(number, signal.SIGKILL)
+    monkeypatch.setattr(zombies, "SILENCE_S", 1)
+    said = site.up()
+    assert any("killed while no server ran" in line for line in said)
+    assert state_of(site, run_id)["type"] == "CRASHED"
+
+
+def test_down_ends_what_runs(site: Site, tmp_path: Path) -> None:
+    """The last test here that needs the server."""
+    _, pid = start_sleeper(site, tmp_path / "sleeper")
     pids = [record(site, "server").pid, record(site, "worker").pid, pid]
     said = site.down()
     assert said[-1] == "Stopped: worker, server"
@@ -99,8 +123,6 @@ def test_down_ends_what_runs_and_up_brings_it_back(site: Site, tmp_path: Path) -
     result = site.prefect("deployment", "run", "toy-sum")
     assert result.returncode == 1
     assert "worldgen up" in result.stderr
-    site.up()
-    assert state_of(site, run_id)["type"] == "CRASHED"
 
 
 @pytest.fixture
