@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DeviceName = Literal["auto", "cuda", "mps", "cpu"]
-"""As in worldgen_core/device.py, which settings do not import because it needs torch."""
+from worldgen_core.names import DeviceName
 
 
 class PlayableLimits(BaseModel):
