@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -23,6 +23,7 @@ from worldgen_core.games.catalogue import get_game
 IDLE = 0
 
 
+@runtime_checkable
 class Performer(Protocol):
     """Whoever has the controls while an episode is recorded."""
 

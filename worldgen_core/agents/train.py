@@ -35,7 +35,7 @@ FINAL_RATE_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
+class Candidate:
     """A policy from along the way, and how it did."""
 
     policy: Policy
@@ -79,18 +79,18 @@ def train_agent(settings: AgentSettings, *, out: Path, resume: Path, progress: P
     )
 
 
-def _learn(settings: AgentSettings, game: Game, resume: Path, progress: Progress) -> list[_Candidate]:
+def _learn(settings: AgentSettings, game: Game, resume: Path, progress: Progress) -> list[Candidate]:
     """Train until an evaluation is good enough or the budget is spent; returns every evaluated policy."""
     seeds = [derive_seed(settings.seed, "evaluation game", i) for i in range(settings.evaluation_episodes)]
-    learner = _make_learner(settings, game)
-    candidates: list[_Candidate] = []
+    learner = make_learner(settings, game)
+    candidates: list[Candidate] = []
     started = time.monotonic()
     while True:
-        policy = _extract(learner)
+        policy = extract_policy(learner)
         frames = survived_frames(game, policy.best_action, seeds, settings.evaluation_length)
         survivors = int((frames >= settings.evaluation_length).sum())
         evaluation = Evaluation(learner.num_timesteps, survivors, round(float(frames.mean()), 1))
-        candidates.append(_Candidate(policy, evaluation))
+        candidates.append(Candidate(policy, evaluation))
         write_curve(resume, [candidate.evaluation for candidate in candidates])
         rate = learner.num_timesteps / max(time.monotonic() - started, 1e-9)
         figures = {"survivors": survivors, "mean_frames": evaluation.mean_frames}
@@ -105,7 +105,8 @@ def _learn(settings: AgentSettings, game: Game, resume: Path, progress: Progress
         learner.learn(settings.evaluate_every, reset_num_timesteps=False)
 
 
-def _make_learner(settings: AgentSettings, game: Game) -> PPO:
+def make_learner(settings: AgentSettings, game: Game) -> PPO:
+    """A PPO learner before its first step."""
     return PPO(
         "MlpPolicy",
         SimulatorVecEnv(game, settings.num_envs, settings.seed),
@@ -121,7 +122,7 @@ def _make_learner(settings: AgentSettings, game: Game) -> PPO:
     )
 
 
-def _extract(learner: PPO) -> Policy:
+def extract_policy(learner: PPO) -> Policy:
     """Copy the policy network (not the value network) out of the learner."""
     network = [*learner.policy.mlp_extractor.policy_net, learner.policy.action_net]
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
@@ -130,10 +131,10 @@ def _extract(learner: PPO) -> Policy:
     return Policy("learning", tuple(weights), tuple(biases))
 
 
-def choose_weaker(candidates: Sequence[_Candidate], best: _Candidate, num_weaker: int) -> list[_Candidate]:
+def choose_weaker(candidates: Sequence[Candidate], best: Candidate, num_weaker: int) -> list[Candidate]:
     """Candidates below the best, spread evenly over the survived frames, from the weakest up."""
     left = [candidate for candidate in candidates if candidate.skill < best.skill]
-    chosen: list[_Candidate] = []
+    chosen: list[Candidate] = []
     for level in range(min(num_weaker, len(left))):
         target = best.evaluation.mean_frames * (level + 0.5) / num_weaker
         nearest = min(left, key=lambda candidate: abs(candidate.evaluation.mean_frames - target))
@@ -142,6 +143,6 @@ def choose_weaker(candidates: Sequence[_Candidate], best: _Candidate, num_weaker
     return sorted(chosen, key=lambda candidate: candidate.skill)
 
 
-def _save(folder: Path, name: str, candidate: _Candidate) -> None:
+def _save(folder: Path, name: str, candidate: Candidate) -> None:
     policy = Policy(name, candidate.policy.weights, candidate.policy.biases)
     save_policy(folder, policy, asdict(candidate.evaluation))

@@ -168,6 +168,7 @@ def fit_bird(pixels: Float32[np.ndarray, "h w 3"], scenery: UInt8[np.ndarray, "h
 def _strongest_ghost(coarse: _Fit, row: int) -> float:
     """The most bird-like spot away from the bird, as a share of a full one; cut-off ones are left out."""
     is_far = np.abs(np.arange(len(coarse.cross)) - row) >= _GHOST_DISTANCE
-    is_whole = coarse.energy.min(1) > 0.5 * coarse.energy.max()
+    colours = _coarse().colour_energy
+    is_whole = (colours > 0.6 * colours.max(0)).all(1)
     likeness = (coarse.cross / np.maximum(coarse.energy, 1)).max(1)
     return float(likeness[is_far & is_whole].max(initial=0.0))

@@ -83,7 +83,7 @@ def find_hole(pixels: Float32[np.ndarray, "h w 3"], x: int) -> Opening | None:
 
 
 @cache
-def _edge_strips() -> tuple[Float32[np.ndarray, "4 4 r c 3"], Float32[np.ndarray, "4 4 r c 3"]]:
+def _edge_strips() -> tuple[Float32[np.ndarray, "4 4 r k 3"], Float32[np.ndarray, "4 4 r k 3"]]:
     """Pictures of the upper and the lower pipe's end, for each quarter of a column and of a row."""
     around = np.s_[_STRIP_ROW - _STRIP_REACH : _STRIP_ROW + _STRIP_REACH, 25:39]
     x, y = 25 * SCALE, _STRIP_ROW * SCALE
@@ -92,16 +92,16 @@ def _edge_strips() -> tuple[Float32[np.ndarray, "4 4 r c 3"], Float32[np.ndarray
     return _strips(upper, around), _strips(lower, around)
 
 
-def _strips(pipes: list[list[PipePair]], around: tuple[slice, slice]) -> Float32[np.ndarray, "4 4 r c 3"]:
+def _strips(pipes: list[list[PipePair]], around: tuple[slice, slice]) -> Float32[np.ndarray, "4 4 r k 3"]:
     pictures = [[render_without_bird(0, (pipe,))[around] for pipe in row] for row in pipes]
     return np.array(pictures, np.float32)
 
 
 def _edge_height(
     pixels: Float32[np.ndarray, "h w 3"],
-    strips: Float32[np.ndarray, "4 4 r c 3"],
+    strips: Float32[np.ndarray, "4 4 r k 3"],
     x: int,
-    columns: Int64[np.ndarray, " c"],
+    columns: Int64[np.ndarray, " n"],
     guess: int,
 ) -> float:
     """Height of a pipe's end near a guess: the place whose picture is closest, between the pixels."""

@@ -19,7 +19,7 @@ from worldgen_core.games.flappy_render import (
     render,
 )
 
-PIPE_GAP = 100
+PIPE_GAP, PRACTICE_GAP = 100, 84
 
 
 class FlappySimulator:
@@ -29,11 +29,12 @@ class FlappySimulator:
     would make a frame depend on the life before.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, gap: int = PIPE_GAP) -> None:
+        self._gap = gap
         self._start(seed)
 
     def _start(self, seed: int) -> None:
-        self._env = FlappyBirdEnv(use_lidar=False, normalize_obs=False, render_mode=None)
+        self._env = FlappyBirdEnv(use_lidar=False, normalize_obs=False, pipe_gap=self._gap)
         self._env.reset(seed=seed)
         self._is_alive = True
 
@@ -65,7 +66,7 @@ class FlappySimulator:
         """All that the current frame depends on."""
         env = self._env
         holes = ((int(pipe["x"]), int(pipe["y"]) + PIPE_HEIGHT) for pipe in env._upper_pipes)
-        pipes = tuple(PipePair(x, top, top + PIPE_GAP) for x, top in holes)
+        pipes = tuple(PipePair(x, top, top + self._gap) for x, top in holes)
         return Scene(int(env._ground["x"]), pipes, int(env._player_y), env._player_idx, int(env._player_rot))
 
     @property
@@ -79,7 +80,7 @@ class FlappySimulator:
         env = self._env
         holes = ((float(pipe["x"]), float(pipe["y"] + PIPE_HEIGHT)) for pipe in env._upper_pipes)
         openings = [
-            Opening(x, top, top + PIPE_GAP) for x, top in holes if -PIPE_WIDTH < int(x) < NATIVE_WIDTH
+            Opening(x, top, top + self._gap) for x, top in holes if -PIPE_WIDTH < int(x) < NATIVE_WIDTH
         ]
         height = float(env._player_y)
         return TrueState(
@@ -95,3 +96,8 @@ class FlappySimulator:
 def make_simulator(seed: int) -> FlappySimulator:
     """A simulator on the first frame of that seed's life."""
     return FlappySimulator(seed)
+
+
+def make_practice(seed: int) -> FlappySimulator:
+    """The same game with narrower holes: who passes these has a margin in the real ones."""
+    return FlappySimulator(seed, PRACTICE_GAP)
