@@ -30,7 +30,7 @@ from storage.locks import hold_lock
 from worldgen_core.errors import ConfigError
 
 WORK_POOL = "worldgen"
-START_TIMEOUT_S = 600.0
+START_TIMEOUT_S = 1800.0  # of a machine whose cores are all taken; Ctrl-C ends it at any time
 SAY_EVERY_S = 5.0
 
 Say = Callable[[str], None]
