@@ -55,6 +55,7 @@ class LatentDenoiser(nn.Module):
         num_channels, *grid = latent_shape
         self.settings = settings
         self.latent_shape = latent_shape
+        self.num_actions = num_actions
         self.num_context_frames = settings.unet.num_context_frames
         self.unet = InnerUnet(
             settings.unet,

@@ -127,10 +127,11 @@ def build_autoencoder(
     return KlAutoencoder(architecture.settings, height=height, width=width)
 
 
-def save_latent_space(space: LatentSpace, folder: Path) -> None:
-    """Write the weights, then the card."""
-    write_weights(folder, space.network.state_dict(), file_name=AUTOENCODER_WEIGHTS_FILE)
+def save_latent_space(space: LatentSpace, folder: Path) -> str:
+    """Write the weights, then the card; return the digest of the weights' file."""
+    digest = write_weights(folder, space.network.state_dict(), file_name=AUTOENCODER_WEIGHTS_FILE)
     write_json(folder / AUTOENCODER_CARD_FILE, space.card.model_dump(mode="json"))
+    return digest
 
 
 def load_latent_space(folder: Path, device: torch.device | str = "cpu") -> LatentSpace:

@@ -1,0 +1,124 @@
+"""The `diamond-vae` world model at play: a latent denoiser dreams, an autoencoder shows.
+
+Owns how a dream goes from frame to frame. What is fed back are latents, never decoded frames; they are not
+clamped. A model folder holds the denoiser (model.json, model.safetensors) and the autoencoder
+(autoencoder.json, autoencoder.safetensors), so it can also stand in for the autoencoder's own folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import Int64, UInt8
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from worldgen_core.device import DeviceName, choose_device
+from worldgen_core.diffusion.samplers import SamplerSettings, sample
+from worldgen_core.errors import CheckpointError, ContextLengthError
+from worldgen_core.models.card import CARD_FILE, ModelCard, fill, read_weights
+from worldgen_core.models.interface import Prediction
+from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
+from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
+from worldgen_core.ranges import to_u8, to_unit
+from worldgen_core.seeds import derive_seed
+
+
+class DiamondVaeCardSettings(BaseModel):
+    """What the card of a `diamond-vae` says of its network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    denoiser: LatentDenoiserSettings
+    """Size and constants of the denoiser."""
+    sampler: SamplerSettings
+    """How a latent is drawn at play."""
+
+
+class DiamondVaeWorldModel:
+    """Dreams with a `LatentDenoiser`; each row of a batch draws its own noise."""
+
+    def __init__(
+        self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
+    ) -> None:
+        self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
+        self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
+        self._sampler = sampler
+        self._device = device
+        self.num_context_frames = denoiser.num_context_frames
+        self.num_actions = denoiser.num_actions
+        self.frame_shape = (space.card.height, space.card.width)
+        self.takes_chance_from_truth = False
+
+    @torch.inference_mode()
+    def reset(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b t-1"], *, seed: int
+    ) -> None:
+        """Start b dreams; see `WorldModel.reset`."""
+        if frames.shape[1] != self.num_context_frames:
+            raise ContextLengthError(
+                "reset of a diamond-vae model",
+                expected=f"{self.num_context_frames} context frames",
+                found=f"{frames.shape[1]}",
+                next_step="give as many frames as the model's `num_context_frames`",
+            )
+        obs = rearrange(to_unit(frames.to(self._device)), "b t h w c -> (b t) c h w")
+        self._z = rearrange(self._space.encode(obs), "(b t) c h w -> b t c h w", b=len(frames))
+        self._act = actions.to(self._device)
+        self._generators = [
+            torch.Generator().manual_seed(derive_seed(seed, "dream", row)) for row in range(len(frames))
+        ]
+
+    @torch.inference_mode()
+    def step(
+        self,
+        action: Int64[Tensor, " b"],
+        *,
+        truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
+    ) -> Prediction:
+        """Dream the next frame from the model's own noise; see `WorldModel.step`."""
+        act = torch.cat([self._act, action.to(self._device)[:, None]], dim=1)
+        context = LatentContext(self._z, act, torch.zeros(len(act), device=self._device))
+        z = sample(lambda x, sigma: self._denoiser(x, sigma, context), self._draw_noise, self._sampler)
+        end = torch.sigmoid(self._denoiser.end_logit(context, z))
+        self._z, self._act = torch.cat([self._z[:, 1:], z[:, None]], dim=1), act[:, 1:]
+        frame = rearrange(to_u8(self._space.decode(z)), "b c h w -> b h w c").contiguous()
+        return Prediction(frame.cpu(), reward=None, terminated=end.cpu())
+
+    def _draw_noise(self) -> Tensor:
+        shape = self._space.latent_shape
+        rows = [torch.randn(shape, generator=generator) for generator in self._generators]
+        return torch.stack(rows).to(self._device)
+
+
+def build(card: ModelCard, latent_shape: tuple[int, int, int]) -> tuple[LatentDenoiser, SamplerSettings]:
+    """Return the untrained denoiser that a card describes, and its sampler.
+
+    Raises: CheckpointError if the card is not that of a `diamond-vae`.
+    """
+    try:
+        settings = DiamondVaeCardSettings.model_validate(card.settings)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{CARD_FILE}: settings",
+            expected="those of a diamond-vae model",
+            found=str(error).splitlines()[0],
+            next_step="train or import the model again, or name another model folder",
+        ) from error
+    num_actions = len(card.action_names)
+    denoiser = LatentDenoiser(settings.denoiser, latent_shape=latent_shape, num_actions=num_actions)
+    return denoiser, settings.sampler
+
+
+def load(folder: Path, card: ModelCard, device: DeviceName) -> DiamondVaeWorldModel:
+    """Open a model folder that `train_diamond_vae` wrote.
+
+    Raises: CheckpointError if a file is damaged or does not fit its card; ConfigError for a missing device.
+    """
+    read_weights(folder, card, file_name=AUTOENCODER_WEIGHTS_FILE)  # proves the digest
+    space = load_latent_space(folder)
+    denoiser, sampler = build(card, space.latent_shape)
+    fill(denoiser, read_weights(folder, card), source=str(folder))
+    return DiamondVaeWorldModel(denoiser, space, sampler, choose_device(device))

@@ -1,0 +1,218 @@
+"""Stage train_model of `diamond-vae`: from latents to a model folder that also holds their autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from storage.clips import ClipReader
+from storage.errors import StorageError
+from storage.latents import LatentReader
+from storage.records import DatasetInfo
+from worldgen_core.batch import array_to_tensor
+from worldgen_core.device import choose_device
+from worldgen_core.errors import ConfigError
+from worldgen_core.games.catalogue import get_game
+from worldgen_core.models.card import (
+    WEIGHTS_FILE,
+    ModelCard,
+    count_parameters,
+    fill,
+    read_card,
+    read_weights,
+    write_card,
+    write_weights,
+)
+from worldgen_core.models.diamond_vae import DiamondVaeCardSettings
+from worldgen_core.models.latent_denoiser import LatentDenoiser
+from worldgen_core.models.latent_space import (
+    AUTOENCODER_WEIGHTS_FILE,
+    LatentSpace,
+    load_latent_space,
+    save_latent_space,
+)
+from worldgen_core.outcome import Outcome
+from worldgen_core.progress import Progress
+from worldgen_core.seeds import derive_seed
+from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
+from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
+from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, LatentBatch
+from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.latents import check_frame_size
+from worldgen_core.training.loop import TrainingRun, run_training
+from worldgen_core.training.phases import phase_at
+
+
+def train_diamond_vae(
+    settings: DiamondVaeSettings,
+    dataset: Path,
+    latents: Path,
+    autoencoder: Path,
+    start: Path | None,
+    *,
+    out: Path,
+    resume: Path,
+    progress: Progress,
+) -> Outcome:
+    """Train on the latents of `dataset`, from fresh weights or on from the model folder `start`, into `out`.
+
+    Writes model.json, model.safetensors (averaged weights), the autoencoder's two files, metrics.jsonl and
+    curves.png.
+    Raises: ConfigError if the folders do not belong together; CheckpointError, DivergenceError, StorageError.
+    """
+    reader, space = ClipReader(dataset), load_latent_space(autoencoder)
+    check_frame_size(space, reader.info.height, reader.info.width)
+    latent_reader = _open_latents(latents, space, reader)
+    denoiser = _fresh_denoiser(settings, space, reader.info)
+    if start is not None:
+        settings = warm(settings)
+        _continue_from(start, denoiser, space, autoencoder)
+    denoiser.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
+    batches = Prefetcher(latent_batches(settings, reader, latent_reader), settings.num_steps)
+    try:
+        run = run_training(
+            DiamondVaeObjective(denoiser, settings.loss, batches, sigma_start=settings.sampler.sigma_max),
+            settings.loop,
+            seed=settings.seed,
+            num_steps=settings.num_steps,
+            resume=resume,
+            progress=progress,
+        )
+    finally:
+        batches.close()
+    return _publish(settings, reader.info, denoiser, space, run, out)
+
+
+def latent_batches(
+    settings: DiamondVaeSettings, reader: ClipReader, latents: LatentReader
+) -> Callable[[int], LatentBatch]:
+    """Return the batch of a training step: windows as the dataset has them, pictures as latents."""
+    num_context = settings.architecture.unet.num_context_frames
+    sampler = ClipSampler(
+        reader,
+        num_context=num_context,
+        oversample=get_game(reader.info.game).assumptions.oversample,
+        seed=settings.seed,
+    )
+
+    def batch(train_step: int) -> LatentBatch:
+        phase = phase_at(settings.phases, train_step)
+        length = num_context + phase.unroll
+        windows = sampler.windows(train_step, unroll=phase.unroll, batch_size=phase.batch_size)
+        steps = [reader.steps(episode_id) for episode_id, _ in windows]
+        parts = list(zip(windows, steps, strict=True))
+        return LatentBatch(
+            z=array_to_tensor(np.stack([latents.read(name, first, length) for name, first in windows])),
+            act=array_to_tensor(
+                np.stack([table.action[first : first + length] for (_, first), table in parts])
+            ),
+            end=array_to_tensor(
+                np.stack([table.terminated[first : first + length] for (_, first), table in parts])
+            ),
+        )
+
+    return batch
+
+
+def warm(settings: DiamondVaeSettings) -> DiamondVaeSettings:
+    """Return the settings for training on from a finished model: only long dreams, lower rates."""
+    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
+    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
+    loop = settings.loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
+    phases = tuple(phase for phase in settings.phases if phase.unroll >= settings.warm_min_unroll)
+    return settings.model_copy(update={"phases": phases or settings.phases[-1:], "loop": loop})
+
+
+def _open_latents(folder: Path, space: LatentSpace, reader: ClipReader) -> LatentReader:
+    """Open the latents and make sure that they are those of this dataset and autoencoder."""
+    latents = LatentReader(folder)
+    expected = {row.episode_id: row.num_frames for row in reader.episodes()}
+    found = {name: entry.num_frames for name, entry in latents.episodes.items()}
+    if latents.info.shape != space.latent_shape or expected != found:
+        raise StorageError(
+            f"{folder}: latents",
+            expected=f"{len(expected)} episodes of {space.latent_shape}, as in dataset and autoencoder",
+            found=f"{len(found)} episodes of {latents.info.shape}",
+            next_step="encode them again: `worldgen build GAME --force encode_latents`",
+        )
+    return latents
+
+
+def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: DatasetInfo) -> LatentDenoiser:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
+        return LatentDenoiser(
+            settings.architecture, latent_shape=space.latent_shape, num_actions=len(info.action_names)
+        )
+
+
+def _continue_from(start: Path, denoiser: LatentDenoiser, space: LatentSpace, autoencoder: Path) -> None:
+    """Take over the weights of a finished model, whose latents must be the same."""
+    card = read_card(start)
+    if card.model != "diamond-vae":
+        raise ConfigError(
+            f"{start}: model to train on from",
+            expected="a diamond-vae model",
+            found=card.model,
+            next_step="name another start, or none",
+        )
+    own, other = load_latent_space(start), space
+    if own.card.statistics != other.card.statistics:
+        raise ConfigError(
+            f"{autoencoder}: autoencoder",
+            expected=f"the one in {start}: its latents are all that the model knows",
+            found="another one",
+            next_step=f"encode the dataset with {start} (a model folder is an autoencoder's folder too)",
+        )
+    fill(denoiser, read_weights(start, card), source=str(start))
+
+
+def _publish(
+    settings: DiamondVaeSettings,
+    info: DatasetInfo,
+    denoiser: LatentDenoiser,
+    space: LatentSpace,
+    run: TrainingRun,
+    out: Path,
+) -> Outcome:
+    last = run.rows[-1] if run.rows else {}
+    write_metrics(out, run.rows)
+    if run.rows:
+        names = [name for name in ("loss", "dream", "edm", "end") if name in run.rows[0]]
+        write_curves(out, run.rows, names=names, title=f"diamond-vae on {info.name}")
+    autoencoder_digest = save_latent_space(space, out)
+    parameters = count_parameters(denoiser)
+    shown = DiamondVaeCardSettings(denoiser=settings.architecture, sampler=settings.sampler)
+    autoencoder_parameters = space.card.num_parameters
+    card = ModelCard(
+        model="diamond-vae",
+        game=info.game,
+        action_names=info.action_names,
+        height=info.height,
+        width=info.width,
+        fps=info.fps,
+        settings=shown.model_dump(mode="json"),
+        num_parameters={
+            **parameters,
+            **{f"autoencoder_{name}": count for name, count in autoencoder_parameters.items()},
+            "total": parameters["total"] + autoencoder_parameters["total"],
+        },
+        dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
+        training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
+        weights_sha256={
+            WEIGHTS_FILE: write_weights(out, run.weights),
+            AUTOENCODER_WEIGHTS_FILE: autoencoder_digest,
+        },
+    )
+    write_card(out, card)
+    return Outcome(
+        metrics={"num_parameters": card.num_parameters["total"], **last},
+        notes={"steps_per_s": run.steps_per_s},
+        headline=f"loss {last['loss']:.4f} after {settings.num_steps} steps"
+        if last
+        else "no step was logged",
+        figures=(CURVES_FILE,) if run.rows else (),
+    )

@@ -1,0 +1,109 @@
+"""Settings of the `diamond-vae` model's training, and its three sizes."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldgen_core.diffusion.edm import EdmSettings
+from worldgen_core.diffusion.samplers import SamplerSettings
+from worldgen_core.models.inner_unet import InnerUnetSettings
+from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
+from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
+from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
+from worldgen_core.training.phases import UnrollPhase, make_phases
+
+
+class DiamondVaeSettings(BaseModel):
+    """What `train_diamond_vae` reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of initial weights, batches and noise."""
+    architecture: LatentDenoiserSettings
+    """Size of the denoiser."""
+    sampler: SamplerSettings
+    """How the finished model draws a latent; its `sigma_max` is also where training dreams start."""
+    phases: tuple[UnrollPhase, ...] = Field(min_length=1)
+    """The curriculum: one-step quality first, long dreams last."""
+    loss: DiamondVaeLossSettings = DiamondVaeLossSettings()
+    """Weights of the parts of the loss."""
+    loop: LoopSettings = LoopSettings()
+    """Optimizer, schedule, checkpoints, device."""
+    warm_min_unroll: int = Field(default=4, ge=1)
+    """Training on from a finished model leaves out the phases with shorter dreams than this."""
+    warm_rate_share: float = Field(default=0.3, gt=0, le=1)
+    """Training on from a finished model multiplies both peak rates with this."""
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps over all phases."""
+        return sum(phase.num_steps for phase in self.phases)
+
+
+def _small_unet(channels: tuple[int, int]) -> InnerUnetSettings:
+    """Two levels, no normalisation, no attention: what a CPU has time for."""
+    return InnerUnetSettings(
+        channels=channels,
+        depths=(1, 1),
+        attention=(False, False),
+        has_middle_attention=False,
+        cond_channels=128,
+        has_group_norm=False,
+    )
+
+
+FEW_STEPS = EdmSettings(loc=0.5, scale=1.4, sigma_max=40.0)
+"""Training noise for sampling in one or two steps: the first of them has to work from noise alone."""
+CPU_LOSS = DiamondVaeLossSettings(
+    dreams_from_noise=True, has_gradient_through_dream=True, context_noise=0.1, change_weight=10.0
+)
+
+
+def smoke() -> DiamondVaeSettings:
+    """A few seconds; shows that everything runs, and learns next to nothing."""
+    return DiamondVaeSettings(
+        architecture=LatentDenoiserSettings(
+            unet=_small_unet((16, 32)), edm=FEW_STEPS, has_position_map=True, end_width=8
+        ),
+        sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
+        phases=make_phases((1, 4, 20), (2, 2, 20)),
+        loss=CPU_LOSS,
+        loop=LoopSettings(warmup_steps=5, checkpoint_every=20, log_every=5, ema_decay=0.9),
+    )
+
+
+def laptop() -> DiamondVaeSettings:
+    """About eleven minutes on two CPU cores."""
+    return DiamondVaeSettings(
+        architecture=LatentDenoiserSettings(unet=_small_unet((48, 96)), edm=FEW_STEPS, has_position_map=True),
+        sampler=SamplerSettings(num_steps=2, sigma_min=1.0, sigma_max=20.0),
+        phases=make_phases((1, 16, 400), (2, 10, 400), (4, 8, 300), (8, 5, 300), (12, 4, 200)),
+        loss=CPU_LOSS,
+    )
+
+
+def paper() -> DiamondVaeSettings:
+    """The published latent size (73.8M parameters), for a GPU; planned and stepped once on a CPU."""
+    return DiamondVaeSettings(
+        architecture=LatentDenoiserSettings(
+            unet=InnerUnetSettings(
+                channels=(64, 128, 256, 384),
+                depths=(1, 2, 2, 1),
+                attention=(False, False, True, True),
+                cond_channels=2048,
+            )
+        ),
+        sampler=SamplerSettings(num_steps=2),
+        phases=make_phases((4, 32, 400_000)),
+        loss=DiamondVaeLossSettings(context_noise=0.1),
+        loop=LoopSettings(
+            optimizer=OptimizerSettings(rate=1e-4, beta2=0.999, weight_decay=1e-2, muon_rate=0.0),
+            warmup_steps=100,
+            clip_norm=10.0,
+            ema_decay=0.999,
+            checkpoint_every=5000,
+            log_every=100,
+            precision="bf16",
+        ),
+    )
