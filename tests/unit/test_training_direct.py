@@ -11,7 +11,7 @@ import torch
 
 from storage.clips import ClipReader
 from tests.direct_data import HEIGHT, WIDTH, make_dataset, tiny_settings
-from worldgen_core.device import choose_device
+from worldgen_core.device import DeviceName, choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import EventWindow
 from worldgen_core.models.load import load_world_model
@@ -153,6 +153,6 @@ def test_profiles_grow() -> None:
 def test_devices_are_chosen_by_name_and_never_silently() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type in {"cpu", "cuda", "mps"}
-    missing = next(name for name in ("mps", "cuda") if choose_device("auto").type != name)
+    missing: DeviceName = "mps" if choose_device("auto").type != "mps" else "cuda"
     with pytest.raises(ConfigError, match=missing):
         choose_device(missing)

@@ -41,7 +41,8 @@ class ClipSampler:
         beyond_ends: bool = False,
     ) -> None:
         self._reader, self._num_context, self._oversample = reader, num_context, oversample
-        self._seed, self._split, self._beyond_ends = seed, split, beyond_ends
+        self._seed, self._beyond_ends = seed, beyond_ends
+        self._split: Split = split
         self._episodes = reader.episodes(split)
         self._pools: dict[int, list[Pool]] = {}
 

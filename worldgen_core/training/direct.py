@@ -60,7 +60,7 @@ def train_direct(
     if start is not None:
         settings = _warm(settings)
         _continue_from(start, network)
-    network.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stubs lack this overload
+    network.to(choose_device(settings.loop.device)).to(memory_format=torch.channels_last)
     sampler = ClipSampler(
         reader,
         num_context=network.arch.num_context_frames,
