@@ -13,6 +13,7 @@ from tests.agent_policies import flapping_policy, rule_policy
 from worldgen_core.agents.episodes import make_episode, record, replay
 from worldgen_core.agents.players import Cast, Relay
 from worldgen_core.agents.settings import Mixture
+from worldgen_core.errors import AlignmentError
 from worldgen_core.games.flappy import GAME
 from worldgen_core.games.flappy_reader import read_state
 from worldgen_core.games.flappy_simulator import FlappySimulator
@@ -44,29 +45,53 @@ def test_source_and_actions_repeat_every_frame(random_episode):
     np.testing.assert_array_equal(again.terminated, random_episode.terminated)
 
 
-def test_another_action_gives_another_frame(random_episode):
+def test_another_action_shows_in_the_next_frame_and_no_earlier(random_episode):
     action = random_episode.action.copy()
-    first = int(np.flatnonzero(~random_episode.terminated[:30])[-1])
-    action[first] = 1 - action[first]
+    changed = len(action) - 3
+    action[changed] = 1 - action[changed]
     again = replay(random_episode.source, action)
     same = [a == b for a, b in zip(digests(again.frames), digests(random_episode.frames), strict=True)]
-    assert same.index(False) == first + 1
+    assert same.index(False) == changed + 1
 
 
-def test_the_birds_acceleration_follows_the_actions_by_one_frame(random_episode):
+def test_actions_of_another_episode_are_noticed(random_episode):
+    with pytest.raises(AlignmentError, match="own actions"):
+        replay(random_episode.source, np.zeros_like(random_episode.action))
+
+
+def test_the_birds_acceleration_follows_the_actions_by_one_frame():
     """A flap at t changes the speed between frames t and t + 1; measured on pixels alone."""
-    height = np.array([read_state(frame).height for frame in random_episode.frames])
+    tapping = _Tapping()
+    recording = record(GAME, tapping, iter(range(100)), 500)
+    height = np.array([read_state(frame).height for frame in recording.frames])
     bend = np.full(len(height), np.nan)
-    bend[2:] = height[2:] - 2 * height[1:-1] + height[:-2]
-    correlations = {}
-    for lag in range(-3, 5):
-        action, later = random_episode.action, np.roll(bend, -lag)
-        known = np.isfinite(later)
-        known[: max(-lag, 0)] = known[len(known) - max(lag, 0) :] = False
-        correlations[lag] = -np.corrcoef(action[known], later[known])[0, 1]
+    bend[1:-1] = height[2:] - 2 * height[1:-1] + height[:-2]
+    for start, _ in recording.lives:
+        bend[max(start - 2, 0) : start + 1] = np.nan
+    # bend[t] compares the ways into and out of frame t; named after the frame it leads to, t + 1.
+    correlations = {lag: _correlation(recording.action, np.roll(bend, 1), lag) for lag in range(-3, 5)}
     assert max(correlations, key=lambda lag: correlations[lag]) == 1
     assert correlations[1] > 0.5
-    assert all(value < 0.3 for lag, value in correlations.items() if lag != 1)
+    assert all(value < 0.25 for lag, value in correlations.items() if lag != 1)
+
+
+def _correlation(action: np.ndarray, bend: np.ndarray, lag: int) -> float:
+    """How well upward bends at t + lag go with flaps at t."""
+    later = np.roll(bend, -lag)
+    known = np.isfinite(later)
+    known[:5] = known[-5:] = False
+    return float(-np.corrcoef(action[known], later[known])[0, 1])
+
+
+class _Tapping:
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(4)
+
+    def start_life(self) -> None:
+        pass
+
+    def act(self, frame_index, state) -> int:
+        return int(self._rng.random() < 0.09)
 
 
 def test_lives_begin_after_crash_frames(random_episode):

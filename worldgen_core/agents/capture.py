@@ -72,7 +72,7 @@ def capture(
         name=settings.dataset_name,
         height=game.height,
         width=game.width,
-        fps=game.fps,
+        fps=float(game.fps),
         action_names=game.action_names,
     )
     episodes = (_load(settings, cast, unit, resume) for unit in units)

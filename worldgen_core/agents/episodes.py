@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
 from storage.records import Episode, Split
+from worldgen_core.errors import AlignmentError
 from worldgen_core.games.base import Game, TrueState
 from worldgen_core.games.catalogue import get_game
 
@@ -105,7 +107,20 @@ class _Replay:
 
 
 def replay(source: str, action: Int64[np.ndarray, " t"]) -> Recording:
-    """Simulate a recorded episode again from its source and its actions; the same frames come out."""
+    """Simulate a recorded episode again from its source and its actions; the same frames come out.
+
+    Raises: AlignmentError if lives do not end where they ended then: these are not the episode's actions, or
+    the game has changed since.
+    """
     facts = json.loads(source)
-    seeds = [seed for _, seed in facts["lives"]]
-    return record(get_game(facts["game"]), _Replay(action), seeds, len(action))
+    lives = tuple((start, seed) for start, seed in facts["lives"])
+    seeds = chain((seed for _, seed in lives), repeat(lives[-1][1]))
+    again = record(get_game(facts["game"]), _Replay(action), seeds, len(action))
+    if again.lives != lives:
+        raise AlignmentError(
+            "replay of a recorded episode",
+            expected=f"lives that begin at frames {[start for start, _ in lives]}",
+            found=f"{[start for start, _ in again.lives]}",
+            next_step="pass the episode's own actions, or capture it again with this version of the game",
+        )
+    return again

@@ -43,7 +43,7 @@ class Policy:
 
     def best_action(self, features: Float32[np.ndarray, "*b f"]) -> Int64[np.ndarray, "*b"]:
         """The most probable action of each row."""
-        return self.scores(features).argmax(-1)
+        return np.asarray(self.scores(features).argmax(-1))
 
     def probabilities(self, features: Float32[np.ndarray, "*b f"]) -> Float[np.ndarray, "*b a"]:
         """Probabilities of the actions, as the policy explored while it learned."""

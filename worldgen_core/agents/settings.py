@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -71,7 +71,7 @@ class Mixture(BaseModel):
     """Players that do not look; raising it shows more deaths and more unusual flights."""
 
     @model_validator(mode="after")
-    def _somebody_plays(self) -> Self:
+    def _somebody_plays(self) -> Mixture:
         if sum(self.model_dump().values()) <= 0:
             raise ValueError("at least one share must be positive")
         return self
