@@ -30,7 +30,7 @@ _AUTOMATION: dict[str, Any] = {
         "posture": "Proactive",
         "match": {"prefect.resource.id": "prefect.flow-run.*"},
         "for_each": ["prefect.resource.id"],
-        "after": ["prefect.flow-run.heartbeat"],
+        "after": ["prefect.flow-run.Running", "prefect.flow-run.Retrying", "prefect.flow-run.heartbeat"],
         "expect": ["prefect.flow-run.*"],
         "threshold": 1,
         "within": SILENCE_S,
