@@ -114,6 +114,15 @@ def test_a_fresh_network_predicts_the_scrolled_foreground() -> None:
     torch.testing.assert_close(depth_to_space(out.cells, 4), expected, atol=0.02, rtol=0)
 
 
+def test_deaths_do_not_bend_the_flight() -> None:
+    network = _network()
+    cells = torch.randn(1, network.cells, *network.grid)
+    act, chance = torch.zeros(1, 4, dtype=torch.int64), torch.zeros(1, 4)
+    network([cells] * 4, act, chance, network.start_memory(1)).end_logit.sum().backward()
+    touched = {name.split(".")[0] for name, weight in network.named_parameters() if weight.grad is not None}
+    assert touched == {"end"}
+
+
 def test_mixture_density_agrees_with_torch() -> None:
     generator = torch.Generator().manual_seed(0)
     log_weight = torch.randn(2, 5, generator=generator).log_softmax(1)

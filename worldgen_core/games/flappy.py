@@ -16,7 +16,7 @@ ASSUMPTIONS = ModelAssumptions(
     new_content="right",
     new_content_columns=4,
     has_static_background=True,
-    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.25)),
+    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.2)),
 )
 
 GAME = Game(

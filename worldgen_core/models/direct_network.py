@@ -119,6 +119,26 @@ class ChancePrior(nn.Module):
         return Mixture(log_weight, mean, (log_std - 1.0).clamp(-5.0, 2.0))
 
 
+class EndHead(nn.Module):
+    """Whether the predicted frame ends the life, seen in the picture and in the features it was drawn from.
+
+    It reads both and shapes neither: the gradient of rare deaths would bend the flight towards whatever
+    makes them come on the right frame (measured: twice the picture's error).
+    """
+
+    def __init__(self, channels: int, hidden: int = 32) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.output = nn.Conv2d(hidden, 1, 1)
+
+    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
+        """Return the logit, the soft maximum over a map of evidence."""
+        x = functional.silu(self.conv1(torch.cat([features, cells], dim=1).detach()))
+        evidence = self.output(functional.silu(self.conv2(x)))
+        return torch.logsumexp(evidence.flatten(1), dim=1) - 6.0
+
+
 class DirectNetwork(nn.Module):
     """U-Net over cells; see the module's first lines."""
 
@@ -155,14 +175,16 @@ class DirectNetwork(nn.Module):
         self.middle = nn.ModuleList(ModulatedBlock(coarse, arch.condition) for _ in range(middle))
         self.grow = nn.Conv2d(coarse, 4 * fine, 1)
         self.up = nn.ModuleList(ModulatedBlock(fine, arch.condition) for _ in range(up))
-        self.output = nn.Conv2d(fine, self.cells + self.keep + 1 + arch.memory, 1)
+        self.output = nn.Conv2d(fine, self.cells + self.keep + arch.memory, 1)
+        self.end = EndHead(fine + self.cells)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)  # pyright: ignore[reportArgumentType]  # has a bias
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """The weights of the inner 3x3 convolutions, which the Muon optimizer takes."""
         blocks = [*self.down, *self.middle, *self.up]
-        return [conv.weight for block in blocks for conv in (block.conv1, block.conv2)]  # pyright: ignore
+        convs = [conv for block in blocks for conv in (block.conv1, block.conv2)]  # pyright: ignore
+        return [conv.weight for conv in (*convs, self.end.conv1, self.end.conv2)]  # pyright: ignore
 
     def start_memory(self, num: int) -> Tensor:
         """The empty memory of a fresh dream."""
@@ -206,10 +228,7 @@ class DirectNetwork(nn.Module):
         x = x + functional.pixel_shuffle(self.grow(coarse), 2)
         for block in self.up:
             x = block(x, condition)
-        out = self.output(functional.silu(x))
-        cells, keep, end_map, memory = out.split([self.cells, self.keep, 1, self.arch.memory], dim=1)
-        return StepOutput(
-            cells + self.kept(context[-1], keep),
-            torch.logsumexp(end_map.flatten(1), dim=1) - 6.0,
-            torch.tanh(memory),
-        )
+        features = functional.silu(x)
+        cells, keep, memory = self.output(features).split([self.cells, self.keep, self.arch.memory], dim=1)
+        cells = cells + self.kept(context[-1], keep)
+        return StepOutput(cells, self.end(features, cells), torch.tanh(memory))

@@ -33,7 +33,7 @@ class DirectLossSettings(BaseModel):
     """In units of [-1, 1]."""
     change_weight: float = Field(default=40.0, ge=0)
     """Extra weight per unit of change between two true frames."""
-    end_weight: float = Field(default=0.2, ge=0)
+    end_weight: float = Field(default=0.5, ge=0)
     """Weight of the termination head's cross-entropy."""
     chance_weight: float = Field(default=1e-4, ge=0)
     """Price of a nat of chance that the prior did not expect."""
