@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
@@ -52,7 +52,7 @@ class Meter:
 
 
 class JobPool:
-    """Lends a model of its own to each of a few threads."""
+    """Lends a model of its own to each of a few threads; jobs are submitted inside `working`."""
 
     def __init__(self, make_model: Callable[[], WorldModel], num_workers: int) -> None:
         models = [make_model() for _ in range(num_workers)]
@@ -61,6 +61,7 @@ class JobPool:
         for model in models:
             self._models.put(model)
         self._threads = ThreadPoolExecutor(num_workers)
+        self._error: Exception | None = None
 
     def submit(self, job: Callable[[WorldModel], T]) -> Future[T]:
         """Run a job with a model that no other job uses meanwhile."""
@@ -68,12 +69,15 @@ class JobPool:
 
     @contextmanager
     def working(self, meter: Meter) -> Iterator[None]:
-        """Wait for all jobs at the end; an error or Ctrl-C inside stops them at their next frame."""
+        """Wait for all jobs at the end; Ctrl-C, or an error in any job, stops all at their next frame."""
+        self._stop = meter.stop
         with one_torch_thread():
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
                 meter.stop()
+                if isinstance(error, StoppedError | CancelledError) and self._error is not None:
+                    raise self._error from None
                 raise
             finally:
                 self._threads.shutdown(cancel_futures=True)
@@ -82,6 +86,12 @@ class JobPool:
         model = self._models.get()
         try:
             return job(model)
+        except StoppedError:
+            raise
+        except Exception as error:
+            self._error = self._error or error
+            self._stop()
+            raise
         finally:
             self._models.put(model)
 

@@ -27,7 +27,7 @@ def model_readme(card: Mapping[str, Any], report: Mapping[str, Any], reasons: Se
         *markdown_criteria(report["criteria"]),
         "",
         "Measured on held-out play that training never saw, against the true game under the same actions",
-        "where there is a simulator; `report.md` of the evaluate stage has every panel, `worldgen bench` the speed.",
+        "where there is a simulator. `report.md` has all panels, `worldgen bench` gives speed.",
         "",
         "## Champion or not",
         "",

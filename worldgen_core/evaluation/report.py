@@ -14,6 +14,7 @@ from worldgen_core.evaluation.settings import EvaluateSettings
 
 FORMAT_VERSION = 1
 _DIGITS = 6
+_NO_CRITERIA = "This game has no simulator, so there are no criteria about its state."
 _PANEL_TITLES = {
     "state": "1 State against the true simulator, same actions",
     "actions": "2 Does it do what is pressed",
@@ -71,7 +72,7 @@ def headline(report: Mapping[str, Any]) -> str:
 def render_report(report: Mapping[str, Any]) -> str:
     """The report for a terminal: every criterion with the reader's own figure beside it, then the panels."""
     lines = [f"{report['game']}: model {report['model']}, seed {report['seed']}", headline(report), ""]
-    lines += _text_table(_criteria_table(report["criteria"]))
+    lines += _text_table(_criteria_table(report["criteria"])) if report["criteria"] else [_NO_CRITERIA]
     for name, panel in report["panels"].items():
         lines += ["", _PANEL_TITLES.get(name, name)]
         lines += [f"  {figure:<34} {show(value)}" for figure, value in panel.items()]
@@ -91,7 +92,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
 def markdown_criteria(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The criteria as a Markdown table, or a sentence if there are none."""
     if not rows:
-        return ["This game has no simulator, so there are no criteria about its state."]
+        return [_NO_CRITERIA]
     return markdown_table(_criteria_table(rows))
 
 
