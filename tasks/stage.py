@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from prefect import Task, task
@@ -88,13 +88,21 @@ class Stage(Generic[S]):
         return prefect_task(settings, dict(inputs), force, return_state=True)
 
 
+class StageDecorator(Protocol):
+    """Makes a body a stage of the same settings."""
+
+    def __call__(self, body: Callable[[S, Workspace], Outcome], /) -> Stage[S]:
+        """Return the stage."""
+        ...
+
+
 def stage(
     *,
     section: str,
-    core: tuple[str, ...] | Callable[[S], tuple[str, ...]],
+    core: tuple[str, ...] | Callable[[Any], tuple[str, ...]],
     packages: tuple[str, ...] = (),
     code_root: Path | None = None,
-) -> Callable[[Callable[[S, Workspace], Outcome]], Stage[S]]:
+) -> StageDecorator:
     """Make a function `(settings, workspace) -> Outcome` a stage named like the function.
 
     `core` names the modules whose code the bytes depend on, as a tuple or as a function of the settings (a
@@ -104,7 +112,7 @@ def stage(
     """
     declared = core
 
-    def core_of(settings: S) -> tuple[str, ...]:
+    def core_of(settings: Any) -> tuple[str, ...]:
         return declared(settings) if callable(declared) else declared
 
     def decorate(body: Callable[[S, Workspace], Outcome]) -> Stage[S]:

@@ -10,6 +10,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def main(core: str, settings_class: str, settings: str, inputs: str, work: str) -> None:
@@ -26,7 +27,7 @@ def main(core: str, settings_class: str, settings: str, inputs: str, work: str) 
     print(json.dumps(sorted(loaded)))
 
 
-def load(name: str) -> object:
+def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -143,8 +143,9 @@ def test_nightly_trains_on_from_the_champion_and_records_why(
 def test_fingerprint_sees_every_module_that_a_stage_loads(
     built: dict[str, Any], store: ArtifactStore, tmp_path: Path, stage_name: str
 ) -> None:
-    stage, _, model = stage_name.partition("/")
-    model = model or ("diamond-vae" if stage in ("train_autoencoder", "encode_latents") else "direct")
+    stage, _, _ = stage_name.partition("/")
+    is_latent = stage in ("train_autoencoder", "encode_latents") or stage_name.endswith("diamond-vae")
+    model: ModelName = "diamond-vae" if is_latent else "direct"
     manifest = manifests_of(built, model)[stage]
     core, names = CORES[stage_name]
     by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}
