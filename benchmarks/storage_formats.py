@@ -6,9 +6,10 @@ allows it, footers parsed once, the fast decoder of the format, no copies beyond
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,13 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
 
 from storage.clips import ClipReader
-from storage.records import DatasetInfo, Episode
+from storage.records import CodecInfo, DatasetFormat, DatasetInfo, Episode
 from storage.shards import write_dataset
 
 ReadFrames = Callable[[int, int, int], np.ndarray]
 """(episode, start, length) -> frames uint8 (length, h, w, 3)."""
+
+WriteFrames = Callable[[Path, list[np.ndarray], list[np.ndarray]], None]
+"""(folder, frames of each episode, actions of each episode)."""
 
 
 @dataclass(frozen=True)
@@ -31,34 +36,37 @@ class Contender:
 
     name: str
     kind: str  # "ours", "lossless", "png" or "raw"
-    write: Callable[[Path, list[np.ndarray], list[np.ndarray]], None]
+    write: WriteFrames
     open: Callable[[Path], ReadFrames]
     is_slow: bool = False
 
 
 def contenders() -> list[Contender]:
-    """Every contender, ours first."""
-    rows = [1, 8, 64]
+    """Every contender, ours in its default settings first."""
+    small = DatasetInfo("flappy", "benchmark", 1, 1, 30.0, ("idle", "flap"))
+    large = replace(small, frames_per_chunk=16, codec=CodecInfo("zstd", 9))
     return [
-        Contender("worldgen parquet, chunk of 8, zstd-3", "ours", _write_ours("parquet"), _open_ours),
+        Contender("worldgen parquet, chunk of 8, zstd-3", "ours", _write_ours(small), _open_ours),
+        Contender("worldgen parquet, chunk of 16, zstd-9", "ours", _write_ours(large), _open_ours),
         *(
             Contender(
                 f"parquet, frame a row, zstd-3, row groups of {n}", "lossless", _write_rows(n), _open_rows(n)
             )
-            for n in rows
+            for n in (1, 8, 64)
         ),
-        Contender("PNG in parquet, row groups of 8", "png", _write_png, _open_png, is_slow=True),
-        Contender("worldgen npz, deflate", "lossless", _write_ours("npz"), _open_npz, is_slow=True),
+        Contender("PNG (OpenCV) in parquet", "png", _write_png(_encode_opencv), _open_png, is_slow=True),
+        Contender("PNG (Pillow) in parquet", "png", _write_png(_encode_pillow), _open_png, is_slow=True),
+        Contender("worldgen npz, deflate", "lossless", _write_ours(small, "npz"), _open_npz, is_slow=True),
         Contender(".pt an episode", "lossless", _write_pt, _open_pt, is_slow=True),
         Contender("raw .npy memory map", "raw", _write_npy, _open_npy),
     ]
 
 
-def _write_ours(format: str) -> Callable[[Path, list[np.ndarray], list[np.ndarray]], None]:
+def _write_ours(info: DatasetInfo, format: DatasetFormat = "parquet") -> WriteFrames:
     def write(folder: Path, frames: list[np.ndarray], action: list[np.ndarray]) -> None:
         height, width = frames[0].shape[1:3]
-        info = DatasetInfo("flappy", "benchmark", height, width, 30.0, ("idle", "flap"))
-        write_dataset(folder, info, _episodes(frames, action), format=format)  # type: ignore[arg-type]
+        sized = replace(info, height=height, width=width)
+        write_dataset(folder, sized, _episodes(frames, action), format=format)
 
     return write
 
@@ -94,7 +102,7 @@ def _open_npz(folder: Path) -> ReadFrames:
     return read
 
 
-def _write_rows(rows: int) -> Callable[[Path, list[np.ndarray], list[np.ndarray]], None]:
+def _write_rows(rows: int) -> WriteFrames:
     def write(folder: Path, frames: list[np.ndarray], action: list[np.ndarray]) -> None:
         for number, (pixels, actions) in enumerate(zip(frames, action, strict=True)):
             blobs = [frame.tobytes() for frame in pixels]
@@ -144,18 +152,37 @@ def _values(array: pa.Array) -> Iterator[memoryview]:
     return (data[a:b] for a, b in itertools.pairwise(offsets))
 
 
-def _write_png(folder: Path, frames: list[np.ndarray], action: list[np.ndarray]) -> None:
-    for number, (pixels, actions) in enumerate(zip(frames, action, strict=True)):
-        blobs = [cv2.imencode(".png", frame)[1].tobytes() for frame in pixels]
-        table = pa.table({"action": actions, "pixels": pa.array(blobs, pa.large_binary())})
-        pq.write_table(
-            table, folder / f"{number}.parquet", row_group_size=8, compression="none", use_dictionary=False
-        )
+def _encode_opencv(frame: np.ndarray) -> bytes:
+    return cv2.imencode(".png", frame)[1].tobytes()
+
+
+def _encode_pillow(frame: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(frame[:, :, ::-1]).save(
+        file, "png"
+    )  # OpenCV, which decodes it, has its channels reversed
+    return file.getvalue()
+
+
+def _write_png(encode: Callable[[np.ndarray], bytes]) -> WriteFrames:
+    def write(folder: Path, frames: list[np.ndarray], action: list[np.ndarray]) -> None:
+        for number, (pixels, actions) in enumerate(zip(frames, action, strict=True)):
+            blobs = [encode(frame) for frame in pixels]
+            pq.write_table(
+                pa.table({"action": actions, "pixels": pa.array(blobs, pa.large_binary())}),
+                folder / f"{number}.parquet",
+                row_group_size=8,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,  # else the smallest and largest picture of each row group come twice
+            )
+
+    return write
 
 
 def _open_png(folder: Path) -> ReadFrames:
     def decode(value: memoryview) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_COLOR))
 
     return _row_reader(folder, 8, decode)
 

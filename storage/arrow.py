@@ -2,8 +2,8 @@
 
 pyarrow ships no types, so its objects are `Any` here and nowhere else. Tables are dictionaries of columns,
 schemas are dictionaries from column name to type name (see `storage.schema`). Everything is written without
-Parquet compression, dictionaries or statistics: the same values give the same bytes, and a large value lies
-in the file as it is.
+dictionaries or statistics and, unless asked for, without Parquet compression: the same values give the same
+bytes, and a large value lies in the file as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt32
@@ -21,6 +21,7 @@ from jaxtyping import Int64, UInt32
 _pa: Any = importlib.import_module("pyarrow")
 _pq: Any = importlib.import_module("pyarrow.parquet")
 
+Compression = Literal["none", "zstd"]
 Column = Sequence[str] | Sequence[bytes] | Sequence[int] | Sequence[float] | np.ndarray
 _TYPES: Mapping[str, Any] = {
     "string": _pa.string(),
@@ -38,12 +39,14 @@ ReadError: tuple[type[Exception], ...] = (_pa.ArrowException, OSError, ValueErro
 class TableWriter:
     """Writes Parquet row groups into an open binary file; close it before the file."""
 
-    def __init__(self, file: BinaryIO, schema: Mapping[str, str]) -> None:
+    def __init__(
+        self, file: BinaryIO, schema: Mapping[str, str], *, compression: Compression = "none"
+    ) -> None:
         self._schema: Any = _arrow_schema(schema)
         self._writer: Any = _pq.ParquetWriter(
             file,
             self._schema,
-            compression="none",
+            compression=compression,
             use_dictionary=False,
             write_statistics=False,
             store_schema=False,
@@ -73,11 +76,6 @@ class TableFile:
     def num_row_groups(self) -> int:
         """How many row groups the file has."""
         return int(self._file.num_row_groups)
-
-    def row_counts(self) -> list[int]:
-        """Rows of each row group."""
-        metadata = self._file.metadata
-        return [int(metadata.row_group(i).num_rows) for i in range(self.num_row_groups)]
 
     def arrays(self, row_group: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The named number columns of one row group."""

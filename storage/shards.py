@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from storage.arrow import TableWriter, write_table
+from storage.arrow import Compression, TableWriter, write_table
 from storage.atomic import disk_errors, replacing, sync_folder, write_bytes
 from storage.codec import ChunkCodec, make_codec
 from storage.errors import StorageError
@@ -187,10 +187,11 @@ class _ParquetWriter(ExitStack):
         self._shard += 1
         self._num_bytes = self._num_chunks = 0
         self._frames = self._table(frames_file(self._shard), FRAME_COLUMNS)
-        self._steps = self._table(steps_file(self._shard), STEP_COLUMNS)
+        self._steps = self._table(steps_file(self._shard), STEP_COLUMNS, compression="zstd")
 
-    def _table(self, name: str, schema: dict[str, str]) -> TableWriter:
-        writer = TableWriter(self.enter_context(replacing(self._folder / name)), schema)
+    def _table(self, name: str, schema: dict[str, str], *, compression: Compression = "none") -> TableWriter:
+        file = self.enter_context(replacing(self._folder / name))
+        writer = TableWriter(file, schema, compression=compression)
         self.callback(writer.close)
         return writer
 

@@ -176,6 +176,26 @@ def test_frames_in_another_layout_are_refused(tmp_path: Path, options: dict[str,
         value_ranges(path, "pixels")
 
 
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (b"\x15" + b"\xff" * 23, "cut off"),
+        (b"\x15\x02" * 4, "a value of 1 bytes"),
+        (b"\x16\x02", "not Parquet's"),
+    ],
+)
+def test_a_damaged_page_header_is_named(tmp_path: Path, header: bytes, found: str) -> None:
+    make_dataset(tmp_path, [make_episode()])
+    path = tmp_path / "frames-00000.parquet"
+    offset = pq.ParquetFile(path).metadata.row_group(1).column(5).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[offset : offset + len(header)] = header
+    path.write_bytes(data)
+    with pytest.raises(ShardCorruptError, match=found) as caught:
+        ClipReader(tmp_path).read("episode 0", 0, 8)
+    assert "frames-00000.parquet" in str(caught.value)
+
+
 def test_several_chunks_in_a_row_group_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "frames.parquet"
     table = pa.table({"pixels": [b"a" * 100] * 2})
