@@ -116,16 +116,14 @@ def _find(record: Record) -> psutil.Process | None:
 
 def _stop_tree(process: psutil.Process) -> None:
     """Ask a process to end, then end what is left of it and of what it started."""
-    tree = [process]
+    children: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
-        tree += process.children(recursive=True)
+        children = process.children(recursive=True)
         process.terminate()
-    _, alive = psutil.wait_procs(tree, timeout=STOP_TIMEOUT_S)
-    for rest in alive:
-        with suppress(psutil.NoSuchProcess):
-            rest.terminate()
-    _, alive = psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S / 3)
-    for rest in alive:
-        with suppress(psutil.NoSuchProcess):
-            rest.kill()
-    psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S / 3)
+    _, alive = psutil.wait_procs([process], timeout=STOP_TIMEOUT_S)
+    rest = [*alive, *children]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for left in rest:
+            with suppress(psutil.NoSuchProcess):
+                end(left)
+        _, rest = psutil.wait_procs(rest, timeout=STOP_TIMEOUT_S / 3)

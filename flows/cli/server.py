@@ -202,9 +202,26 @@ def _register(here: Checkout, api: ServerApi, say: Say) -> list[str]:
     """Register every deployment of prefect.yaml and make sure that each can be called by its bare name."""
     say("Registering the deployments of prefect.yaml")
     log = here.home / "logs" / "deploy.log"
+    exit_code = _deploy(here, api, log)
+    if exit_code and "503 Service Unavailable" in log.read_text(errors="replace"):
+        say("  the server is busy: once more")
+        exit_code = _deploy(here, api, log)
+    names = [deployment["name"] for deployment in _read_yaml(here)["deployments"]]
+    missing = [name for name in names if not api.has_deployment(name)]
+    if exit_code or missing:
+        raise ServerError(
+            f"{here.root / 'prefect.yaml'}",
+            expected="deployments that register, each with a flow of the same name",
+            found=f"exit code {exit_code}, missing: {', '.join(missing) or 'none'}",
+            next_step=f"read {log}",
+        )
+    return names
+
+
+def _deploy(here: Checkout, api: ServerApi, log: Path) -> int:
     variables = here.environment(api.url) | {"PREFECT_CLI_PROMPT": "false"}
     with log.open("wb") as output:
-        result = subprocess.run(
+        return subprocess.run(
             _prefect("--no-prompt", "deploy", "--all"),
             cwd=here.root,
             env={**os.environ, **variables},
@@ -212,17 +229,7 @@ def _register(here: Checkout, api: ServerApi, say: Say) -> list[str]:
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,
-        )
-    names = [deployment["name"] for deployment in _read_yaml(here)["deployments"]]
-    missing = [name for name in names if not api.has_deployment(name)]
-    if result.returncode or missing:
-        raise ServerError(
-            f"{here.root / 'prefect.yaml'}",
-            expected="deployments that register, each with a flow of the same name",
-            found=f"exit code {result.returncode}, missing: {', '.join(missing) or 'none'}",
-            next_step=f"read {log}",
-        )
-    return names
+        ).returncode
 
 
 def _read_yaml(here: Checkout) -> dict[str, Any]:

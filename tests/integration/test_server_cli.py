@@ -102,8 +102,12 @@ def test_what_was_killed_with_the_server_is_marked_at_the_next_up(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, pid = start_sleeper(site, tmp_path / "sleeper")
-    for number in (record(site, "server").pid, record(site, "worker").pid, pid):
-        os.kill(number, signal.SIGKILL)
+    family = [
+        psutil.Process(number) for number in (record(site, "server").pid, record(site, "worker").pid, pid)
+    ]
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=20)
     monkeypatch.setattr(zombies, "SILENCE_S", 1)
     said = site.up()
     assert any("killed while no server ran" in line for line in said)
