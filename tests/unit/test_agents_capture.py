@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from storage.clips import ClipReader
+from storage.records import Split
 from tests.agent_policies import flapping_policy, save_policies
 from worldgen_core.agents.capture import capture
 from worldgen_core.agents.episodes import replay
@@ -77,7 +78,8 @@ def test_damaged_and_half_written_units_are_played_again(policies, undisturbed, 
 def test_every_episode_can_be_simulated_again(policies, tmp_path):
     capture(SETTINGS, policies, out=tmp_path / "out", resume=tmp_path / "resume", progress=silent)
     reader = ClipReader(tmp_path / "out")
-    for split, num_episodes in (("train", 4), ("validation", 1)):
+    expected: tuple[tuple[Split, int], ...] = (("train", 4), ("validation", 1))
+    for split, num_episodes in expected:
         episodes = reader.episodes(split)
         assert len(episodes) == num_episodes
         for info in episodes:

@@ -69,7 +69,7 @@ def test_the_copied_policy_is_the_learners():
     learner = make_learner(SETTINGS, GAME)
     features = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     with torch.no_grad():
-        logits = learner.policy.get_distribution(torch.from_numpy(features)).distribution.logits
+        logits = learner.policy.get_distribution(torch.from_numpy(features)).distribution.logits  # pyright: ignore[reportAttributeAccessIssue]  # categorical here
     probabilities = torch.softmax(logits, -1).numpy()
     np.testing.assert_allclose(extract_policy(learner).probabilities(features), probabilities, atol=1e-6)
 
