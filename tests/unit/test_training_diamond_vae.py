@@ -28,6 +28,7 @@ from worldgen_core.errors import CheckpointError, ConfigError, ContextLengthErro
 from worldgen_core.models.autoencoder import KlAutoencoder
 from worldgen_core.models.card import WEIGHTS_FILE
 from worldgen_core.models.diamond_vae import DiamondVaeWorldModel
+from worldgen_core.models.latent_denoiser import LatentDenoiser
 from worldgen_core.models.latent_space import (
     AUTOENCODER_WEIGHTS_FILE,
     TaesdArchitecture,
@@ -355,6 +356,14 @@ def test_training_on_keeps_the_long_dreams_at_lower_rates() -> None:
     assert changed.loop.optimizer.rate == pytest.approx(0.3 * settings.loop.optimizer.rate)
     short = settings.model_copy(update={"phases": make_phases((1, 8, 5))})
     assert warm(short).phases == short.phases
+
+
+def test_paper_is_the_published_size() -> None:
+    architecture = sizes.paper().architecture
+    with torch.device("meta"):
+        network = LatentDenoiser(architecture, latent_shape=(4, 40, 30), num_actions=2)
+    assert sum(weight.numel() for weight in network.unet.parameters()) == 73_830_788
+    assert autoencoder_sizes.paper().architecture == TaesdArchitecture()
 
 
 def test_profiles_grow() -> None:

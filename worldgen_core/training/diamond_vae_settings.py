@@ -53,6 +53,8 @@ def _small_unet(channels: tuple[int, int]) -> InnerUnetSettings:
     )
 
 
+PUBLISHED = EdmSettings(loc=-0.5, sigma_min=4e-3, sigma_max=40.0)
+"""DIAMOND's training noise, doubled: its levels are for data of deviation 0.5, and latents have 1."""
 FEW_STEPS = EdmSettings(loc=0.5, scale=1.4, sigma_max=40.0)
 """Training noise for sampling in one or two steps: the first of them has to work from noise alone."""
 CPU_LOSS = DiamondVaeLossSettings(
@@ -92,9 +94,10 @@ def paper() -> DiamondVaeSettings:
                 depths=(1, 2, 2, 1),
                 attention=(False, False, True, True),
                 cond_channels=2048,
-            )
+            ),
+            edm=PUBLISHED,
         ),
-        sampler=SamplerSettings(num_steps=2),
+        sampler=SamplerSettings(num_steps=2, sigma_min=4e-3, sigma_max=10.0),
         phases=make_phases((4, 32, 400_000)),
         loss=DiamondVaeLossSettings(context_noise=0.1),
         loop=LoopSettings(
