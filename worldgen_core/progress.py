@@ -23,7 +23,7 @@ class ProgressEvent:
     done: int
     total: int
     rate_per_s: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    metrics: Mapping[str, float | int] = field(default_factory=dict[str, float | int])
 
     @property
     def remaining_s(self) -> float | None:

@@ -77,7 +77,7 @@ def test_sigkill_at_random_points_ends_in_the_same_digests(tmp_path: Path) -> No
         wait_for(store, point)
         time.sleep(random.Random(number).random() * 0.3)
         build.send_signal(signal.SIGKILL)
-        build.wait()
+        build.communicate()
         assert_whole(store)
     units = {path: path.stat().st_mtime_ns for path in store.glob("artifacts/numbers/*/*.txt")}
     assert digests(finish(start_build(store, SLOW))) == undisturbed
@@ -103,7 +103,8 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
     build = start_build(store, SLOW)
     wait_for(store, "work/total/*/checkpoint")
     build.send_signal(signal.SIGINT)
-    assert build.wait(timeout=60) != 0
+    build.communicate(timeout=60)
+    assert build.returncode != 0
     assert [manifest.stage for manifest in ArtifactStore(store).manifests()] == ["numbers"]
     assert list(store.glob("work/total/*/checkpoint"))
     assert not list((store / "tmp").iterdir())

@@ -71,7 +71,7 @@ def test_plan_of_an_empty_store_runs_and_writes_nothing(code: Path, store_root: 
         ("helper.py", "value * factor", "factor * value", ["total"]),
         ("helper.py", "value * factor", "value * factor  # a comment", []),
         ("helper.py", '"""A helper two imports away from the stage."""', '"""Another docstring."""', []),
-        ("settings.py", '"""Settings of the toy recipe."""', '"""Other words."""\n\nUNUSED = 1', []),
+        ("settings.py", "class ReportSettings", "UNUSED = 1\n\n\nclass ReportSettings", []),
         ("numbers.py", "randrange(1000)", "randrange(77)", ALL),
         ("report.py", "% 2", "% 3", ["report"]),
     ],

@@ -55,19 +55,19 @@ class Mixture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    best: float = Field(default=0.14, ge=0)
+    best: float = Field(default=0.06, ge=0)
     """The best policy."""
     weaker: float = Field(default=0.14, ge=0)
     """Policies from earlier in training."""
     small_noise: float = Field(default=0.12, ge=0)
     """The best policy with a few random actions."""
-    large_noise: float = Field(default=0.14, ge=0)
+    large_noise: float = Field(default=0.18, ge=0)
     """The best policy with many random actions."""
-    rule: float = Field(default=0.16, ge=0)
+    rule: float = Field(default=0.14, ge=0)
     """The rule player with random margins."""
-    holds: float = Field(default=0.14, ge=0)
+    holds: float = Field(default=0.22, ge=0)
     """Skilled play with spells of idling and mashing."""
-    random: float = Field(default=0.16, ge=0)
+    random: float = Field(default=0.40, ge=0)
     """Players that do not look; raising it shows more deaths and more unusual flights."""
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class CaptureSettings(BaseModel):
 
     game: str
     """Name of the game, as in worldgen_core/games."""
-    dataset_name: str = "agents"
+    dataset_name: str = "default"
     """Name of the dataset; champions are kept by game and dataset name."""
     mode: Literal["diverse", "strict"] = "diverse"
     """`diverse` mixes skill levels and exploration, several lives an episode; in `strict` mode the best agent
@@ -132,7 +132,9 @@ def agent_paper(game: str) -> AgentSettings:
 
 def capture_smoke(game: str) -> CaptureSettings:
     """Short episodes, few of them."""
-    return CaptureSettings(game=game, num_episodes=8, episode_length=160, validation_share=0.25)
+    return CaptureSettings(
+        game=game, dataset_name="smoke", num_episodes=8, episode_length=160, validation_share=0.25
+    )
 
 
 def capture_laptop(game: str) -> CaptureSettings:
