@@ -37,7 +37,7 @@ def compose(sample: Sample, *, action_names: Sequence[str], scale: int) -> list[
     ]
 
 
-def write_gif(pictures: Sequence[Image.Image], path: Path, *, fps: float) -> None:
+def write_gif(pictures: Sequence[Image.Image], path: Path, *, fps: int | float) -> None:
     """Write an endless GIF with one palette for all and no dithering, so that still parts stay still."""
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).astype(int)]
     strip = Image.new("RGB", (chosen[0].width, chosen[0].height * len(chosen)))

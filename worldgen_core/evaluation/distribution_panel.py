@@ -33,7 +33,8 @@ def distribution_panel(starts: Starts, dream: Dream, *, seed: int) -> dict[str, 
         for parity, picked in enumerate((even, odd))
     }
     true_frames = np.concatenate([described["truth", 0], described["truth", 1]])
-    mean, scale = true_frames.mean(axis=0), true_frames.std(axis=0) + 1e-3
+    # One scale for all features: those of still parts hardly vary, and alone they would drown the others.
+    mean, scale = true_frames.mean(axis=0), float(np.sqrt(true_frames.var(axis=0).mean())) + 1e-6
     scaled: dict[tuple[str, int], Float32[np.ndarray, "n f"]] = {
         key: (features - mean) / scale for key, features in described.items()
     }

@@ -69,12 +69,19 @@ def evaluate(
 
 
 def _write_pictures(settings: EvaluateSettings, card: ModelCard, measured: Measured, out: Path) -> None:
-    scale = settings.sample_scale
-    pictures = compose(measured.sample, action_names=card.action_names, scale=scale)
-    write_gif(pictures[::_GIF_EVERY], out / "sample.gif", fps=card.fps / _GIF_EVERY)
+    _write_gif(settings, card, measured, out / "sample.gif")
     along = measured.along
-    write_filmstrip(along.starts, along.dream, out / "filmstrip.png", scale=min(scale, 2))
+    write_filmstrip(along.starts, along.dream, out / "filmstrip.png", scale=min(settings.sample_scale, 2))
     write_own_play(measured.own, out / "own_play.png", scale=1)
+
+
+def _write_gif(settings: EvaluateSettings, card: ModelCard, measured: Measured, path: Path) -> None:
+    """Write the animation as large as the limit on its size allows; a noisy dream packs badly."""
+    for scale in range(settings.sample_scale, 0, -1):
+        pictures = compose(measured.sample, action_names=card.action_names, scale=scale)
+        write_gif(pictures[::_GIF_EVERY], path, fps=card.fps / _GIF_EVERY)
+        if path.stat().st_size <= settings.sample_max_bytes:
+            return
 
 
 def _check_game(settings: EvaluateSettings, card: ModelCard, model: Path) -> None:

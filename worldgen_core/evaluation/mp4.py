@@ -10,7 +10,7 @@ import av
 from PIL import Image
 
 
-def write_mp4(pictures: Sequence[Image.Image], path: Path, *, fps: float) -> None:
+def write_mp4(pictures: Sequence[Image.Image], path: Path, *, fps: int | float) -> None:
     """Write an H.264 video that browsers play."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))

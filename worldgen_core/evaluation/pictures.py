@@ -91,6 +91,7 @@ def _psnr_lines(axes: Axes, images: Mapping[str, Any]) -> None:
         if afters:
             axes.plot(afters, values, color=colour, marker="o", markersize=3, label=label)
     axes.set_xscale("log", base=2)
+    axes.set_xticks(HORIZONS, [str(after) for after in HORIZONS])
     _label(axes, "PSNR (dB)", "frames dreamt")
 
 
@@ -127,4 +128,6 @@ def _draw_strips(strips: Sequence[Strip], captions: Sequence[str], scale: int) -
 
 
 def _save_png(picture: Image.Image, path: Path) -> None:
-    picture.save(path, format="PNG", optimize=True)
+    """Write a PNG of 256 colours, which is a third of the size and looks the same."""
+    few = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, format="PNG", optimize=True)

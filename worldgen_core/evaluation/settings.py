@@ -79,6 +79,8 @@ class EvaluateSettings(BaseModel):
     """Frames of sample.gif."""
     sample_scale: int = Field(default=3, ge=1, le=8)
     """Integer factor by which pictures are enlarged."""
+    sample_max_bytes: int = Field(default=1_500_000, ge=1)
+    """Size from which on sample.gif is enlarged less."""
     limits: PlayableLimits = PlayableLimits()
     """What counts as playable."""
 
