@@ -32,7 +32,7 @@ class _Fit:
         torch.manual_seed(7)
         first = nn.Linear(3, width)
         self.module: nn.Module = nn.Sequential(first, nn.Tanh(), nn.Linear(width, 1))
-        self.matrices: list[nn.Parameter] = [first.weight]
+        self.matrices: list[nn.Parameter] = [p for p in first.parameters() if p.ndim == 2]
         self.break_at = break_at
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -22,7 +22,9 @@ class DirectWorldModel:
     """Dreams with a `DirectNetwork`; what it feeds back to itself is its own unrounded prediction."""
 
     def __init__(self, network: DirectNetwork, card: ModelCard, device: torch.device) -> None:
-        self._network = network.to(device).to(memory_format=torch.channels_last).eval()
+        network.to(device)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
+        self._network = network.eval()
         self._device = device
         self.num_context_frames = network.arch.num_context_frames
         self.num_actions = network.num_actions

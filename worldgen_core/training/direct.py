@@ -60,7 +60,8 @@ def train_direct(
     if start is not None:
         settings = _warm(settings)
         _continue_from(start, network)
-    network.to(choose_device(settings.loop.device)).to(memory_format=torch.channels_last)
+    network.to(choose_device(settings.loop.device))
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
     sampler = ClipSampler(
         reader,
         num_context=network.arch.num_context_frames,
