@@ -148,14 +148,25 @@ def test_the_relay_repeats_itself_and_depends_on_its_generator():
     assert episode(1, 150).action.tolist() != episode(2, 150).action.tolist()
 
 
-def test_the_mixture_decides_who_plays():
-    """Every player takes turns, skilled ones begin the lives."""
-    players = [json.loads(episode(seed, 400).source) for seed in range(4)]
-    names = {name for source in players for _, name in source["players"]}
-    assert names == set(Mixture.model_fields)
-    for source in players:
-        turns = dict(source["players"])
-        assert all(turns[start] in ("best", "rule") for start, _ in source["lives"] if start in turns)
+def test_everybody_takes_turns():
+    relay = Relay(CAST, Mixture(best=0, rule=0), _rng())
+    record(GAME, relay, iter(range(1000)), 2000)
+    assert {"weaker", "small_noise", "large_noise", "holds", "random"} <= {name for _, name in relay.turns}
+
+
+def test_a_skilled_player_begins_every_life():
+    relay = Relay(CAST, Mixture(), _rng())
+    lives = record(GAME, relay, iter(range(1000)), 1000).lives
+    names = dict(relay.turns)
+    assert len(lives) > 3
+    assert all(names[start] in ("best", "rule") for start, _ in lives)
+
+
+def test_only_one_player_may_play():
+    only = {name: float(name == "holds") for name in Mixture.model_fields}
+    relay = Relay(CAST, Mixture(**only), _rng())
+    record(GAME, relay, iter(range(100)), 600)
+    assert {"holds"} < {name for _, name in relay.turns} <= {"holds", "best", "rule"}
 
 
 def test_a_mixture_without_players_is_refused():

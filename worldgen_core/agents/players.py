@@ -2,7 +2,8 @@
 
 A perfect agent alone shows no deaths and few heights, and a model trained on it cannot answer a person. So
 a life is a relay: one player after another takes the controls for a stretch, wherever the one before has
-brought the bird. Shares are of the stretches' frames:
+brought the bird. The shares of `Mixture` say how often each is handed the controls; random players get short
+stretches, the others long ones:
 
 | player | what it does |
 |---|---|

@@ -20,25 +20,29 @@ class AgentSettings(BaseModel):
     """Weights, games and evaluation games derive from it by name."""
     num_threads: int = Field(default=1, ge=1, le=64)
     """Torch threads; the networks are too small to gain from more, and the bytes depend on it."""
-    num_envs: int = Field(default=16, ge=1)
+    num_envs: int = Field(default=32, ge=1)
     """Games played side by side; more make each step cheaper and the policy older when it learns."""
-    steps_per_rollout: int = Field(default=128, ge=1)
+    steps_per_rollout: int = Field(default=256, ge=1)
     """Steps of each game between two updates."""
-    batch_size: int = Field(default=256, ge=2)
+    batch_size: int = Field(default=1024, ge=2)
     """Steps in one gradient step."""
     num_epochs: int = Field(default=8, ge=1)
     """Passes over each rollout."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Adam's rate at the start; it falls linearly to a tenth over the budget."""
-    entropy_weight: float = Field(default=1e-3, ge=0)
+    entropy_weight: float = Field(default=5e-3, ge=0)
     """Reward for indecision; raising it explores more."""
     discount: float = Field(default=0.99, gt=0, lt=1)
     """Worth of the next step's reward."""
+    trace_decay: float = Field(default=0.98, ge=0, le=1)
+    """GAE's lambda; a flap too many kills only half a second later, too far for 0.95 to see."""
+    max_policy_change: float = Field(default=0.02, gt=0)
+    """An update ends early when the policy has moved so far (mean KL divergence)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of policy and value network."""
-    budget_env_steps: int = Field(default=600_000, ge=1)
+    budget_env_steps: int = Field(default=300_000, ge=1)
     """Training ends after so many steps at the latest."""
-    evaluate_every: int = Field(default=40_960, ge=1)
+    evaluate_every: int = Field(default=8_192, ge=1)
     """Environment steps between two evaluations; rounded up to whole rollouts."""
     evaluation_episodes: int = Field(default=30, ge=1)
     """Games of one evaluation; always the same ones."""
@@ -51,7 +55,7 @@ class AgentSettings(BaseModel):
 
 
 class Mixture(BaseModel):
-    """Shares of the frames by player, on any scale; worldgen_core/agents/players.py says what each does."""
+    """How often each player of worldgen_core/agents/players.py is handed the controls, on any scale."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -108,9 +112,12 @@ class CaptureSettings(BaseModel):
 
 
 def agent_smoke(game: str) -> AgentSettings:
-    """A few seconds: an agent that passes some pipes."""
+    """A few seconds; the agent learns to reach the first pipe."""
     return AgentSettings(
         game=game,
+        num_envs=16,
+        steps_per_rollout=128,
+        batch_size=256,
         budget_env_steps=24_576,
         evaluate_every=8_192,
         evaluation_episodes=6,
@@ -121,13 +128,20 @@ def agent_smoke(game: str) -> AgentSettings:
 
 
 def agent_laptop(game: str) -> AgentSettings:
-    """At most 90 seconds on one core of a laptop; survives 800 frames in nearly every game."""
+    """Under a minute on one core of a laptop; survives 800 frames in nearly every game."""
     return AgentSettings(game=game)
 
 
 def agent_paper(game: str) -> AgentSettings:
-    """Some minutes; survives always."""
-    return AgentSettings(game=game, budget_env_steps=3_000_000, num_weaker=8)
+    """Some minutes; judged by more and longer games."""
+    return AgentSettings(
+        game=game,
+        budget_env_steps=2_000_000,
+        evaluation_episodes=100,
+        evaluation_length=1_600,
+        good_enough=100,
+        num_weaker=8,
+    )
 
 
 def capture_smoke(game: str) -> CaptureSettings:

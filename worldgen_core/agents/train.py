@@ -1,9 +1,10 @@
 """Stage `train_agent`: PPO (stable-baselines3) on the game's features, evaluated as it learns, the best kept.
 
-PPO does not improve steadily: 30 evaluation games, always the same, decide which policy is kept, and
-training ends as soon as enough of them last the whole length. Policies from along the way are kept too,
-because a dataset needs players of every skill. The only module that imports stable-baselines3; what it
-writes needs only NumPy.
+Practice may be harder than the game (`Game.make_practice`); evaluations are the game itself. PPO does not
+improve steadily, and declines in the end: 30 evaluation games, always the same, decide which policy is
+kept, and training ends as soon as enough of them last the whole length. Policies from along the way are
+kept too, because a dataset needs players of every skill. The only module that imports stable-baselines3;
+what it writes needs only NumPy.
 
 Training takes a minute, so a killed run starts again; `resume` shows the evaluations of the run so far.
 """
@@ -93,7 +94,7 @@ def _learn(settings: AgentSettings, game: Game, resume: Path, progress: Progress
         candidates.append(Candidate(policy, evaluation))
         write_curve(resume, [candidate.evaluation for candidate in candidates])
         rate = learner.num_timesteps / max(time.monotonic() - started, 1e-9)
-        figures = {"survivors": survivors, "mean_frames": evaluation.mean_frames}
+        figures = {"survivors": float(survivors), "mean_frames": evaluation.mean_frames}
         progress(
             ProgressEvent("agent steps", learner.num_timesteps, settings.budget_env_steps, rate, figures)
         )
@@ -115,6 +116,8 @@ def make_learner(settings: AgentSettings, game: Game) -> PPO:
         batch_size=settings.batch_size,
         n_epochs=settings.num_epochs,
         gamma=settings.discount,
+        gae_lambda=settings.trace_decay,
+        target_kl=settings.max_policy_change,
         ent_coef=settings.entropy_weight,
         policy_kwargs={"net_arch": list(settings.hidden)},
         seed=derive_seed(settings.seed, "agent"),
