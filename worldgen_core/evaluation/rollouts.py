@@ -30,8 +30,8 @@ from worldgen_core.seeds import derive_seed
 
 _OWN_WARMUP = 40
 """Lives of the own-randomness games begin at most this many frames old."""
-_NUM_SLOT_GROUPS = 4
-"""Own play is cut into so many jobs; more would fill more cores and make smaller batches."""
+_NUM_SLOT_GROUPS = 2
+"""Own play is cut into so many jobs; more would fill more cores, but with smaller and slower batches."""
 
 
 @dataclass(frozen=True)
