@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,7 +19,9 @@ _FADED = (120, 128, 140)
 _PAPER = (28, 31, 38)
 _ALARM = (255, 122, 92)
 _NUM_COLOURS = 48
-_PALETTE_SAMPLES = 24
+_PALETTE_SAMPLES = 16
+_PACK = np.array([65536, 256, 1], dtype=np.uint32)
+_REFINEMENTS = 3
 
 
 def enlarge(frame: UInt8[np.ndarray, "h w c"], scale: int) -> Image.Image:
@@ -40,10 +43,7 @@ def compose(sample: Sample, *, action_names: Sequence[str], scale: int) -> list[
 def write_gif(pictures: Sequence[Image.Image], path: Path, *, fps: int | float) -> None:
     """Write an endless GIF with one palette for all and no dithering, so that still parts stay still."""
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, _PALETTE_SAMPLES).astype(int)]
-    strip = Image.new("RGB", (chosen[0].width, chosen[0].height * len(chosen)))
-    for row, picture in enumerate(chosen):
-        strip.paste(picture, (0, row * picture.height))
-    palette = strip.quantize(_NUM_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = common_palette(chosen, _NUM_COLOURS)
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     # GIF counts time in hundredths of a second.
     duration_ms = max(2, round(100 / fps)) * 10
@@ -57,6 +57,22 @@ def write_gif(pictures: Sequence[Image.Image], path: Path, *, fps: int | float) 
         optimize=False,
         disposal=1,
     )
+
+
+def common_palette(pictures: Sequence[Image.Image], num_colours: int) -> Image.Image:
+    """A palette for `quantize` in which small things keep their colour beside wide ones.
+
+    Every colour counts by the square root of its pixels; by area alone a bird would look like the pipes.
+    """
+    pixels = np.concatenate([rearrange(np.asarray(picture), "h w c -> (h w) c") for picture in pictures])
+    # One number a colour sorts ten times faster than rows of three.
+    packed, counts = np.unique(pixels.astype(np.uint32) @ _PACK, return_counts=True)
+    weighted = np.repeat(packed, np.sqrt(counts).astype(int))
+    colours = np.stack([weighted // factor % 256 for factor in _PACK], axis=-1).astype(np.uint8)
+    samples = Image.fromarray(colours[None])
+    dither = Image.Dither.NONE
+    method = Image.Quantize.MEDIANCUT
+    return samples.quantize(num_colours, method=method, kmeans=_REFINEMENTS, dither=dither)
 
 
 def _pair(

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from worldgen_core.evaluation.animation import enlarge
+from worldgen_core.evaluation.animation import common_palette, enlarge
 from worldgen_core.evaluation.dream import Dream
 from worldgen_core.evaluation.image_panel import HORIZONS
 from worldgen_core.evaluation.own_play import Play
@@ -129,5 +129,5 @@ def _draw_strips(strips: Sequence[Strip], captions: Sequence[str], scale: int) -
 
 def _save_png(picture: Image.Image, path: Path) -> None:
     """Write a PNG of 256 colours, which is a third of the size and looks the same."""
-    few = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = picture.quantize(palette=common_palette([picture], 256), dither=Image.Dither.NONE)
     few.save(path, format="PNG", optimize=True)

@@ -72,6 +72,31 @@ class DiamondVaeWorldModel:
         ]
 
     @torch.inference_mode()
+    def restart(
+        self,
+        rows: Int64[Tensor, " r"],
+        frames: UInt8[Tensor, "r t h w c"],
+        actions: Int64[Tensor, "r past"],
+        *,
+        seed: int,
+    ) -> None:
+        """Start some dreams anew and leave the others as they are; see `CanRestart.restart`."""
+        z, act, generators = self._z, self._act, self._generators
+        self.reset(frames, actions, seed=seed)
+        for row, generator in zip(rows.tolist(), self._generators, strict=True):
+            generators[row] = generator
+        at = rows.to(self._device)
+        self._z, self._act = z.index_copy(0, at, self._z), act.index_copy(0, at, self._act)
+        self._generators = generators
+
+    @torch.inference_mode()
+    def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
+        """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
+        obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
+        shown = to_u8(self._space.decode(self._space.encode(obs)))
+        return rearrange(shown, "b c h w -> b h w c").contiguous().cpu()
+
+    @torch.inference_mode()
     def step(
         self,
         action: Int64[Tensor, " b"],
