@@ -14,7 +14,7 @@ from worldgen_core.games.base import Opening, TrueState
 from worldgen_core.games.flappy import GAME, PIPE_ENTERS
 from worldgen_core.games.flappy_features import features
 from worldgen_core.games.flappy_rules import rule
-from worldgen_core.games.flappy_simulator import FlappySimulator, make_practice
+from worldgen_core.games.flappy_simulator import FlappySimulator
 
 
 def presses(share: float) -> Callable[[TrueState], int]:
@@ -119,15 +119,3 @@ def test_the_game_knows_its_sizes():
     assert frame.shape == (GAME.height, GAME.width, 3) == (128, 72, 3)
     assert frame.dtype == np.uint8
     assert set(GAME.keymap.values()) == {GAME.action_names.index("flap")}
-
-
-def test_practice_is_the_same_game_with_meaner_pipes():
-    tops, gaps = [], set()
-    for seed in range(60):
-        pipes = make_practice(seed).scene.pipes
-        tops += [pipe.gap_top for pipe in pipes]
-        gaps |= {pipe.gap_bottom - pipe.gap_top for pipe in pipes}
-    assert gaps == {94}
-    assert (min(tops), max(tops)) == (100, 170)
-    extreme = sum(top in (100, 170) for top in tops) / len(tops)
-    assert extreme == pytest.approx(0.6 + 0.4 / 4, abs=0.1)

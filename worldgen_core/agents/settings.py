@@ -40,7 +40,7 @@ class AgentSettings(BaseModel):
     """An update ends early when the policy has moved so far (mean KL divergence)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of policy and value network."""
-    budget_env_steps: int = Field(default=300_000, ge=1)
+    budget_env_steps: int = Field(default=221_184, ge=1)
     """Training ends after so many steps at the latest."""
     evaluate_every: int = Field(default=8_192, ge=1)
     """Environment steps between two evaluations; rounded up to whole rollouts."""

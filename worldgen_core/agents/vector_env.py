@@ -26,7 +26,7 @@ class SimulatorVecEnv(VecEnv):
         super().__init__(num_envs, spaces.Box(-limits, limits), spaces.Discrete(len(game.action_names)))
         self._game, self._seed = game, seed
         self._lives = [0] * num_envs
-        self._simulators = [game.make_practice(self._life_seed(i)) for i in range(num_envs)]
+        self._simulators = [game.make_simulator(self._life_seed(i)) for i in range(num_envs)]
         self._actions: list[int] = []
 
     def _life_seed(self, index: int) -> int:
@@ -43,7 +43,7 @@ class SimulatorVecEnv(VecEnv):
 
     def _restart(self, index: int) -> None:
         self._lives[index] += 1
-        self._simulators[index] = self._game.make_practice(self._life_seed(index))
+        self._simulators[index] = self._game.make_simulator(self._life_seed(index))
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the next actions."""

@@ -171,8 +171,8 @@ class Game:
     seed's life. `make_pixel_player()` returns a capable player for evaluations: what it survives in a dream
     is compared with what it survives in the game.
 
-    For agents: `features` is what they see of a true state, `make_practice(seed)` the game or a harder
-    variant of it to learn from, `rule` a player by rule that keeps `margin` native pixels of distance.
+    For agents: `features` is what they see of a true state, `rule` a player by rule that keeps `margin`
+    native pixels of distance.
     """
 
     name: str
@@ -186,7 +186,6 @@ class Game:
     make_simulator: Callable[[int], Simulator]
     read_state: Callable[[Frame], State]
     make_pixel_player: Callable[[], PixelPlayer]
-    make_practice: Callable[[int], Simulator]
     features: Callable[[TrueState], Float32[np.ndarray, " f"]]
     num_features: int
     rule: Callable[[TrueState, float], int]

@@ -7,7 +7,7 @@ from worldgen_core.games.flappy_features import NUM_FEATURES, features
 from worldgen_core.games.flappy_reader import read_state
 from worldgen_core.games.flappy_render import HEIGHT, NATIVE_HEIGHT, NATIVE_WIDTH, WIDTH
 from worldgen_core.games.flappy_rules import PixelRulePlayer, rule
-from worldgen_core.games.flappy_simulator import make_practice, make_simulator
+from worldgen_core.games.flappy_simulator import make_simulator
 
 PIPE_ENTERS = EventWindow("life_start", share=0.15, offsets=(1, 37, 73), period=113)
 """Three pairs of pipes go round in 113 frames, 36 frames apart: a life's start says when one enters."""
@@ -31,7 +31,6 @@ GAME = Game(
     make_simulator=make_simulator,
     read_state=read_state,
     make_pixel_player=lambda: PixelRulePlayer(read_state),
-    make_practice=make_practice,
     features=features,
     num_features=NUM_FEATURES,
     rule=rule,

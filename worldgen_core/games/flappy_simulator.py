@@ -5,11 +5,7 @@ The only module that reads the environment's private fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flappy_bird_gymnasium.envs.flappy_bird_env import FlappyBirdEnv
-from typing_extensions import override
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import Frame, Opening, Transition, TrueState
@@ -23,33 +19,7 @@ from worldgen_core.games.flappy_render import (
     render,
 )
 
-PIPE_GAP, PRACTICE_GAP = 100, 94
-LOWEST_GAP_TOP, HIGHEST_GAP_TOP = 170, 100
-
-
-class PracticeEnv(FlappyBirdEnv):
-    """Narrower holes, and three in five of them as high or as low as the game has any.
-
-    Nearly all deaths of a half-trained agent are steep descents between two pipes, which need to be planned
-    before the first one is passed; the game itself asks for few.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(use_lidar=False, normalize_obs=False, pipe_gap=PRACTICE_GAP)
-
-    @override
-    def _get_random_pipe(self) -> Any:
-        upper, lower = super()._get_random_pipe()
-        kind = self.np_random.integers(10)
-        if kind < 6:
-            gap_top = HIGHEST_GAP_TOP if kind < 3 else LOWEST_GAP_TOP
-            upper["y"], lower["y"] = gap_top - PIPE_HEIGHT, gap_top + PRACTICE_GAP
-        return [upper, lower]
-
-
-def make_env() -> FlappyBirdEnv:
-    """The game as packaged, without its picture."""
-    return FlappyBirdEnv(use_lidar=False, normalize_obs=False)
+PIPE_GAP = 100
 
 
 class FlappySimulator:
@@ -59,12 +29,11 @@ class FlappySimulator:
     would make a frame depend on the life before.
     """
 
-    def __init__(self, seed: int, make: Callable[[], FlappyBirdEnv] = make_env) -> None:
-        self._make_env = make
+    def __init__(self, seed: int) -> None:
         self._start(seed)
 
     def _start(self, seed: int) -> None:
-        self._env = self._make_env()
+        self._env = FlappyBirdEnv(use_lidar=False, normalize_obs=False)
         self._env.reset(seed=seed)
         self._is_alive = True
 
@@ -96,7 +65,7 @@ class FlappySimulator:
         """All that the current frame depends on."""
         env = self._env
         holes = ((int(pipe["x"]), int(pipe["y"]) + PIPE_HEIGHT) for pipe in env._upper_pipes)
-        pipes = tuple(PipePair(x, top, top + self._env._pipe_gap) for x, top in holes)
+        pipes = tuple(PipePair(x, top, top + PIPE_GAP) for x, top in holes)
         return Scene(int(env._ground["x"]), pipes, int(env._player_y), env._player_idx, int(env._player_rot))
 
     @property
@@ -110,9 +79,7 @@ class FlappySimulator:
         env = self._env
         holes = ((float(pipe["x"]), float(pipe["y"] + PIPE_HEIGHT)) for pipe in env._upper_pipes)
         openings = [
-            Opening(x, top, top + self._env._pipe_gap)
-            for x, top in holes
-            if -PIPE_WIDTH < int(x) < NATIVE_WIDTH
+            Opening(x, top, top + PIPE_GAP) for x, top in holes if -PIPE_WIDTH < int(x) < NATIVE_WIDTH
         ]
         height = float(env._player_y)
         return TrueState(
@@ -128,8 +95,3 @@ class FlappySimulator:
 def make_simulator(seed: int) -> FlappySimulator:
     """A simulator on the first frame of that seed's life."""
     return FlappySimulator(seed)
-
-
-def make_practice(seed: int) -> FlappySimulator:
-    """A harder variant to learn from; who survives it survives the game."""
-    return FlappySimulator(seed, PracticeEnv)
