@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from storage.errors import WorldgenError
 from storage.records import DatasetInfo
 from storage.shards import write_dataset
 from tests.episodes import make_episode
@@ -134,3 +135,13 @@ def test_damaged_models_and_wrong_games_are_refused(model: Path, dataset: Path, 
     (empty / "model.safetensors").write_bytes(weights.tobytes())
     with pytest.raises(CheckpointError, match="sha256"):
         evaluate(TINY, empty, dataset, out=tmp_path, resume=tmp_path, progress=silent)
+    with pytest.raises(CheckpointError, match="sha256"):
+        benchmark(benchmark_smoke(), empty, out=tmp_path, progress=silent)
+
+
+def test_a_benchmark_process_that_dies_is_reported(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldgen_core.evaluation.benchmark_process.__name__", "no_such_module")
+    with pytest.raises(WorldgenError, match=r"exit code 0; found 1: .*no_such_module"):
+        benchmark(benchmark_smoke(), model, out=tmp_path, progress=silent)

@@ -19,6 +19,7 @@ from worldgen_core.device import choose_device
 from worldgen_core.evaluation import benchmark_process
 from worldgen_core.evaluation.settings import BenchmarkSettings
 from worldgen_core.models.card import read_card
+from worldgen_core.models.load import load_world_model
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
 
@@ -30,6 +31,8 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
     """
     card = read_card(model)
     device = choose_device(settings.device).type
+    # Opened here as well, because an error in the other process would lose its type.
+    load_world_model(model, device)
     progress(ProgressEvent("benchmark: repeats", 0, settings.num_repeats))
     timings = _measure(settings.model_copy(update={"device": device}), model)
     progress(ProgressEvent("benchmark: repeats", settings.num_repeats, settings.num_repeats))
@@ -60,7 +63,8 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
 def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
     """Run the measurement in a fresh process, so that its memory is the model's and not the caller's."""
     # The child must find the packages that this process found, installed or not.
-    search_path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    search_path = os.pathsep.join(filter(None, folders))
     with tempfile.TemporaryDirectory(prefix="worldgen-benchmark-") as folder:
         result = Path(folder) / "timings.json"
         command = [
@@ -82,7 +86,7 @@ def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
             raise WorldgenError(
                 f"benchmark process of {model}",
                 expected="exit code 0",
-                found=f"{child.returncode}: {child.stderr.strip().splitlines()[-1:] or 'no message'}",
-                next_step="is the machine out of memory? run `worldgen bench` again",
+                found=f"{child.returncode}: {(child.stderr.strip().splitlines() or ['no message'])[-1]}",
+                next_step="make sure that memory is free, then run `worldgen bench` again",
             )
         return json.loads(result.read_text(encoding="utf-8"))
