@@ -14,11 +14,11 @@ MARGIN = 8.0
 def rule_policy(name: str = "best") -> Policy:
     """Flaps when the bird's bottom would sink below the first hole's bottom less the margin.
 
-    With gap = 50 * feature 1 (hole's centre - bird's centre) and speed = 10 * feature 4, the next bottom lies
+    With gap = 25 * feature 1 (hole's centre - bird's centre) and speed = 5 * feature 4, the next bottom lies
     12 + speed + 1 below the bird's centre, the hole's bottom 50 below its own.
     """
     weight = np.zeros((6, 2), np.float32)
-    weight[1, 1], weight[4, 1] = -50, 10
+    weight[1, 1], weight[4, 1] = -25, 5
     bias = np.array([0, 13 - 50 + MARGIN], np.float32)
     return Policy(name, (weight,), (bias,))
 

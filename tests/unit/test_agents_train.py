@@ -102,5 +102,5 @@ def test_the_vector_environment_starts_new_lives_by_itself():
     features, rewards, dones, infos = env.step_wait()
     assert dones.tolist() == [True, False]
     assert rewards[0] == -1
-    assert infos[0]["terminal_observation"][5] > 0.8
-    assert features[0][5] == pytest.approx(0.28)
+    assert infos[0]["terminal_observation"][5] > 1.6
+    assert features[0][5] == pytest.approx(0.56)

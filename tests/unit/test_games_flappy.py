@@ -106,12 +106,12 @@ def test_new_pipes_enter_when_the_assumptions_say_so():
 def test_features_are_relative_to_the_bird():
     holes = (Opening(0.0, 100.0, 200.0), Opening(107.0, 100.0, 200.0), Opening(257.0, 150.0, 250.0))
     state = TrueState(True, 138.0, holes, speed=-9.0, rotation=0.0, is_alive=True)
-    np.testing.assert_allclose(features(state), [0.5, 0.0, 2.0, 1.0, -0.9, -0.25], rtol=1e-6)
+    np.testing.assert_allclose(features(state), [2.0, 0.0, 4.0, 2.0, -1.8, -0.5], rtol=1e-6)
 
 
 def test_holes_out_of_sight_count_as_central_ones_at_the_border():
     state = TrueState(True, 244.0, (), speed=0.0, rotation=0.0, is_alive=True)
-    np.testing.assert_allclose(features(state), [2.31, 0, 2.31, 0, 0, 0.28], atol=1e-6)
+    np.testing.assert_allclose(features(state), [9.24, 0, 4.62, 0, 0, 0.56], atol=1e-6)
 
 
 def test_the_game_knows_its_sizes():
