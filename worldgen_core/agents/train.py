@@ -1,6 +1,6 @@
 """Stage `train_agent`: PPO (stable-baselines3) on the game's features, evaluated as it learns, the best kept.
 
-PPO does not improve steadily, and in the end it declines: 30 evaluation games, always the same, decide which
+PPO does not improve steadily, and with time it declines: 30 evaluation games, always the same, decide which
 policy is kept, and training ends as soon as enough of them last the whole length. Policies from along the way
 are kept too, because a dataset needs players of every skill. The only module that imports stable-baselines3;
 what it writes needs only NumPy.
