@@ -11,9 +11,16 @@ import pytest
 import torch
 
 from worldgen_core.agents.curve import Evaluation
-from worldgen_core.agents.policy import load_policies, load_policy
+from worldgen_core.agents.policy import Policy, load_policies, load_policy
 from worldgen_core.agents.settings import AgentSettings
-from worldgen_core.agents.train import Candidate, choose_weaker, extract_policy, make_learner, train_agent
+from worldgen_core.agents.train import (
+    Candidate,
+    choose_weaker,
+    extract_policy,
+    make_bolder,
+    make_learner,
+    train_agent,
+)
 from worldgen_core.agents.vector_env import SimulatorVecEnv
 from worldgen_core.games.flappy import GAME
 from worldgen_core.progress import EventList, silent
@@ -72,6 +79,14 @@ def test_the_copied_policy_is_the_learners():
         logits = learner.policy.get_distribution(torch.from_numpy(features)).distribution.logits  # pyright: ignore[reportAttributeAccessIssue]  # categorical here
     probabilities = torch.softmax(logits, -1).numpy()
     np.testing.assert_allclose(extract_policy(learner).probabilities(features), probabilities, atol=1e-6)
+
+
+def test_a_bolder_policy_presses_earlier_and_is_otherwise_the_same():
+    policy = Policy("p", (np.zeros((6, 3), np.float32),), (np.array([0.3, 0.0, -1.0], np.float32),))
+    assert policy.best_action(np.zeros((1, 6), np.float32)).tolist() == [0]
+    bolder = make_bolder(policy, 0.4)
+    assert bolder.biases[0] == pytest.approx([0.3, 0.4, -0.6])
+    assert policy.biases[0][1] == 0
 
 
 def candidate(steps: int, survivors: int, mean_frames: float) -> Candidate:

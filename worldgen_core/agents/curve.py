@@ -18,11 +18,15 @@ CURVE_FILE, PICTURE_FILE = "learning_curve.jsonl", "learning_curve.png"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation: after how many environment steps, games survived, frames survived on average."""
+    """One evaluation: after how many environment steps, games survived, frames survived on average.
+
+    `boldness` is what was added to the scores of all actions but idle.
+    """
 
     env_steps: int
     survivors: int
     mean_frames: float
+    boldness: float = 0.0
 
 
 def write_curve(folder: Path, rows: Sequence[Evaluation]) -> None:

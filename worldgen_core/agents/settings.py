@@ -29,7 +29,7 @@ class AgentSettings(BaseModel):
     num_epochs: int = Field(default=8, ge=1)
     """Passes over each rollout."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Adam's rate at the start; it falls linearly to a tenth over the budget."""
+    """Adam's rate at the start; it falls linearly over the budget, nearly to 0."""
     entropy_weight: float = Field(default=5e-3, ge=0)
     """Reward for indecision; raising it explores more."""
     discount: float = Field(default=0.99, gt=0, lt=1)
@@ -40,7 +40,7 @@ class AgentSettings(BaseModel):
     """An update ends early when the policy has moved so far (mean KL divergence)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of policy and value network."""
-    budget_env_steps: int = Field(default=221_184, ge=1)
+    budget_env_steps: int = Field(default=204_800, ge=1)
     """Training ends after so many steps at the latest."""
     evaluate_every: int = Field(default=8_192, ge=1)
     """Environment steps between two evaluations; rounded up to whole rollouts."""
