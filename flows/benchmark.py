@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
-from storage.champions import read_champion
-from storage.errors import StorageError
+from flows.learning import architecture_of
+from storage.champions import require_champion
 from storage.location import open_store
 from tasks.benchmark import benchmark
 from tasks.publish import publish_stage
@@ -36,15 +36,8 @@ def benchmark_champion(
         repeat: Measure again although figures of this model are in the store.
     """
     store = open_store()
-    champion = read_champion(store.root, game, dataset_name)
-    if champion is None:
-        raise StorageError(
-            f"no champion of {game}, dataset {dataset_name}",
-            expected="a promoted model to measure",
-            found=f"nothing in {store.root / 'refs' / game / dataset_name}",
-            next_step=f"worldgen build {game}",
-        )
-    config = make_config(game, profile, device=device)
+    champion = require_champion(store.root, game, dataset_name)
+    config = make_config(game, profile, model=architecture_of(champion.model), device=device)
     runner = Runner(store, recipe=RECIPE, variant=profile, forced=["benchmark"] if repeat else [])
     ref = runner(benchmark, config.benchmark, model=champion.model)
     manifest = store.manifest(ref)

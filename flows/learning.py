@@ -19,6 +19,7 @@ from tasks.steps import Steps
 from tasks.train_autoencoder import train_autoencoder
 from tasks.train_model import train_model
 from worldgen_core.config import Config
+from worldgen_core.names import ModelName
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
     )
+
+
+def architecture_of(model: ArtifactRef) -> ModelName:
+    """Which architecture a weights artifact holds, from its card."""
+    path = open_store().path(model) / "model.json"
+    name: ModelName = json.loads(path.read_text())["model"]
+    return name
 
 
 def is_promoted(decision: ArtifactRef) -> bool:

@@ -10,11 +10,10 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
 from flows.building import BuildResult, build
-from flows.learning import Learned, learn
+from flows.learning import Learned, architecture_of, learn
 from storage.artifacts import ArtifactStore
 from storage.atomic import write_bytes
-from storage.champions import Champion, read_champion
-from storage.errors import StorageError
+from storage.champions import Champion, require_champion
 from storage.location import open_store
 from storage.manifest import ArtifactRef
 from tasks.capture import capture
@@ -62,10 +61,10 @@ def nightly_retrain(
         overrides: Single settings on top of the profile.
     """
     store = open_store()
-    champion = _require_champion(store, game, dataset_name)
+    champion = require_champion(store.root, game, dataset_name)
     path = _record_path(store.root, game, dataset_name)
     number = 1 + len(path.read_text().splitlines()) if path.is_file() else 1
-    config = _night_config(store, champion, profile, device, overrides, number)
+    config = _night_config(champion, game, profile, device, overrides, number)
 
     def night(config: Config, call: Steps) -> Learned:
         policies = call(train_agent, config.agent)
@@ -79,36 +78,23 @@ def nightly_retrain(
     return result
 
 
-def _require_champion(store: ArtifactStore, game: str, dataset_name: str) -> Champion:
-    champion = read_champion(store.root, game, dataset_name)
-    if champion is None:
-        raise StorageError(
-            f"no champion of {game}, dataset {dataset_name}",
-            expected="a promoted model to train on from",
-            found=f"nothing in {store.root / 'refs' / game / dataset_name}",
-            next_step=f"worldgen build {game}",
-        )
-    return champion
-
-
 def _night_config(
-    store: ArtifactStore,
     champion: Champion,
+    game: GameName,
     profile: ProfileName,
     device: DeviceName,
     overrides: Overrides,
     number: int,
 ) -> Config:
     """The profile's settings with the champion's architecture and the next capture round."""
-    card = json.loads((store.path(champion.model) / "model.json").read_text())
     changes = overrides.model_dump(exclude_unset=True)
     changes["capture"] = {
         **(changes.get("capture") or {}),
         "round": number,
         "dataset_name": champion.dataset_name,
     }
-    game: GameName = "flappy"
-    return make_config(game, profile, model=card["model"], device=device, overrides=changes)
+    model = architecture_of(champion.model)
+    return make_config(game, profile, model=model, device=device, overrides=changes)
 
 
 def _record_path(root: Path, game: str, dataset_name: str) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.atomic import disk_errors, write_json
-from storage.errors import ShardCorruptError
+from storage.errors import ShardCorruptError, StorageError
 from storage.manifest import ArtifactRef
 
 
@@ -41,6 +41,22 @@ def read_champion(root: Path, game: str, dataset_name: str) -> Champion | None:
     if not path.is_file():
         return None
     return _parse(path.read_text(), path)
+
+
+def require_champion(root: Path, game: str, dataset_name: str) -> Champion:
+    """The champion of a game and dataset.
+
+    Raises: StorageError before the first promotion, with what to build.
+    """
+    champion = read_champion(root, game, dataset_name)
+    if champion is None:
+        raise StorageError(
+            f"no champion of {game}, dataset {dataset_name}",
+            expected="a promoted model",
+            found=f"nothing in {_folder(root, game, dataset_name)}",
+            next_step=f"worldgen build {game}",
+        )
+    return champion
 
 
 def read_history(root: Path, game: str, dataset_name: str) -> list[Champion]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from tasks.evaluate import MODEL_MODULES
 from tasks.stage import Workspace, stage
 from worldgen_core.evaluation.settings import BenchmarkSettings
+from worldgen_core.models.catalogue import MODEL_MODULES
 from worldgen_core.outcome import Outcome
+
+
+def _core(settings: BenchmarkSettings) -> tuple[str, ...]:
+    return ("worldgen_core.evaluation.benchmark", MODEL_MODULES[settings.model])
 
 
 @stage(
     section="benchmark",
-    core=("worldgen_core.evaluation.benchmark", *MODEL_MODULES),
+    core=_core,
     packages=("torch", "numpy"),
 )
 def benchmark(settings: BenchmarkSettings, work: Workspace) -> Outcome:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from worldgen_core.agents.settings import CaptureSettings
-
 from tasks.stage import Workspace, stage
+from worldgen_core.agents.settings import CaptureSettings
 from worldgen_core.outcome import Outcome
 
 

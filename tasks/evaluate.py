@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from tasks.stage import Workspace, stage
 from worldgen_core.evaluation.settings import EvaluateSettings
+from worldgen_core.models.catalogue import MODEL_MODULES
 from worldgen_core.outcome import Outcome
 
 
 def _core(settings: EvaluateSettings) -> tuple[str, ...]:
-    return ("worldgen_core.evaluation.evaluate", f"worldgen_core.games.{settings.game}", *MODEL_MODULES)
-
-
-MODEL_MODULES = ("worldgen_core.models.direct", "worldgen_core.models.diamond_vae")
-"""Every architecture that a weights folder may name; which one it is, is known only once it is built."""
+    return (
+        "worldgen_core.evaluation.evaluate",
+        f"worldgen_core.games.{settings.game}",
+        MODEL_MODULES[settings.model],
+    )
 
 
 @stage(

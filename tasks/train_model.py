@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
-from worldgen_core.training.direct_settings import DirectSettings
-
 from tasks.stage import Workspace, stage
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.direct_settings import DirectSettings
 
 ModelSettings = DirectSettings | DiamondVaeSettings
 

@@ -47,9 +47,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Print a model's evaluation, building what is missing; over several seeds, the worst of each figure."""
-    from worldgen_core.evaluation.report import render_report, summarise
-
     from flows.cli.server import ensure_server
+    from worldgen_core.evaluation.report import render_report, summarise
     from worldgen_core.overrides import parse_assignments
 
     resolve(game, profile, model, 0, device, set_)
@@ -95,22 +94,12 @@ def find_model(game: str, dataset_name: str, artifact: str) -> Path:
 
     Raises: StorageError that says what to build.
     """
-    from storage.champions import read_champion
-    from storage.errors import StorageError
+    from storage.champions import require_champion
     from storage.location import open_store
 
     store = open_store()
-    if artifact:
-        return store.path(store.resolve(artifact).ref)
-    champion = read_champion(store.root, game, dataset_name)
-    if champion is None:
-        raise StorageError(
-            f"no champion of {game}, dataset {dataset_name}",
-            expected="a promoted model",
-            found=f"nothing in {store.root / 'refs' / game / dataset_name}",
-            next_step=f"worldgen build {game}, or name a model with --model",
-        )
-    return store.path(champion.model)
+    named = store.resolve(artifact).ref if artifact else None
+    return store.path(named or require_champion(store.root, game, dataset_name).model)
 
 
 def _read_report(ref: Any) -> dict[str, Any]:

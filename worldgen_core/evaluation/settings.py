@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worldgen_core.names import DeviceName
+from worldgen_core.names import DeviceName, ModelName
 
 
 class PlayableLimits(BaseModel):
@@ -49,6 +49,8 @@ class EvaluateSettings(BaseModel):
 
     game: str
     """Name of the game, as in worldgen_core/games."""
+    model: ModelName = "direct"
+    """Which architecture is measured; the staleness of the stage follows its code."""
     seed: int = Field(default=0, ge=0)
     """Seeds of all held-out play derive from it by name, so they never meet the seeds of training."""
     truth: Literal["simulator", "recording"] = "simulator"
@@ -101,6 +103,8 @@ class BenchmarkSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    model: ModelName = "direct"
+    """Which architecture is measured; the staleness of the stage follows its code."""
     device: DeviceName = "cpu"
     """Device to measure on."""
     num_threads: int = Field(default=1, ge=1, le=64)

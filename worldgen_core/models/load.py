@@ -7,13 +7,8 @@ from pathlib import Path
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.models.card import read_card
+from worldgen_core.models.catalogue import MODEL_MODULES
 from worldgen_core.models.interface import WorldModel
-
-MODEL_MODULES = {
-    "direct": "worldgen_core.models.direct",
-    "diamond-vae": "worldgen_core.models.diamond_vae",
-}
-"""Which module holds `load(folder, card, device)` of each architecture; imported only when asked for."""
 
 
 def load_world_model(folder: Path, device: str = "cpu") -> WorldModel:

@@ -1,0 +1,9 @@
+"""Which module holds which architecture; imports nothing, so that planning need not load torch."""
+
+from __future__ import annotations
+
+MODEL_MODULES = {
+    "direct": "worldgen_core.models.direct",
+    "diamond-vae": "worldgen_core.models.diamond_vae",
+}
+"""Model name → module with `load(folder, card, device)`."""
