@@ -18,8 +18,9 @@ from worldgen_core.errors import ConfigError
 
 NEUTRAL = frozenset(
     {
-        # Settings classes: their resolved values are a part of the key of their own.
+        # Settings classes and the words they accept: resolved values are a part of the key of their own.
         "worldgen_core.config",
+        "worldgen_core.names",
         # Errors, progress and the outcome record say something about the work and change none of it.
         "storage.errors",
         "worldgen_core.errors",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import resource
 import signal
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -148,23 +150,29 @@ def test_a_dataset_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "frames-00000.parquet").read_bytes() == before
 
 
-@pytest.fixture
-def small_files_only() -> Iterator[None]:
+def write_on_a_full_disk(folder: Path, format: DatasetFormat, said: Connection) -> None:
     """No file may grow beyond 20 kB: what a full disk looks like from inside."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    try:
+        make_dataset(folder, [make_episode(num_frames=400)], format=format)
+    except StorageError as error:
+        said.send(str(error))
+    else:
+        said.send("no error")
 
 
 @pytest.mark.parametrize("format", ["parquet", "npz"])
-def test_a_full_disk_is_one_clear_error(
-    tmp_path: Path, format: DatasetFormat, small_files_only: None
-) -> None:
-    with pytest.raises(StorageError, match="cannot write to"):
-        make_dataset(tmp_path, [make_episode(num_frames=400)], format=format)
+def test_a_full_disk_is_one_clear_error(tmp_path: Path, format: DatasetFormat) -> None:
+    # In a process of its own: the limit would hold for the test runner's own output as well.
+    heard, said = multiprocessing.Pipe(duplex=False)
+    writer = multiprocessing.get_context("spawn").Process(
+        target=write_on_a_full_disk, args=(tmp_path, format, said)
+    )
+    writer.start()
+    assert heard.poll(60)
+    assert "cannot write to" in heard.recv()
+    writer.join()
     assert names(tmp_path) == []
 
 

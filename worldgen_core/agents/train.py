@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from worldgen_core.agents.curve import PICTURE_FILE, Evaluation, draw_curve, write_curve
@@ -131,7 +132,7 @@ def make_bolder(policy: Policy, boldness: float) -> Policy:
 
 def make_learner(settings: AgentSettings, game: Game) -> PPO:
     """A PPO learner before its first step."""
-    return PPO(
+    learner = PPO(
         "MlpPolicy",
         SimulatorVecEnv(game, settings.num_envs, settings.seed),
         learning_rate=settings.learning_rate,
@@ -146,6 +147,9 @@ def make_learner(settings: AgentSettings, game: Game) -> PPO:
         seed=derive_seed(settings.seed, "agent"),
         device="cpu",
     )
+    # Its default logger leaves an empty folder in the system's temporary one every time.
+    learner.set_logger(Logger(folder=None, output_formats=[]))
+    return learner
 
 
 def extract_policy(learner: PPO) -> Policy:
