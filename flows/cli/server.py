@@ -191,10 +191,8 @@ def _launch(
 
 
 def _configure(here: Checkout, api: ServerApi) -> None:
-    """Set up on the server what prefect.yaml needs to be there: pool, slots, and the end of killed runs."""
+    """Set up on the server what prefect.yaml needs to be there: the pool, and the end of killed runs."""
     api.ensure_work_pool(WORK_POOL)
-    for tag, slots in _read_yaml(here).get("definitions", {}).get("task_slots", {}).items():
-        api.set_task_slots(tag, slots)
     ensure_automation(api)
 
 

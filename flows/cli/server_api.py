@@ -53,10 +53,6 @@ class ServerApi:
         if self.get(f"/work_pools/{quote(name)}") is None:
             self.post("/work_pools/", {"name": name, "type": "process"})
 
-    def set_task_slots(self, tag: str, slots: int) -> None:
-        """Let at most `slots` task runs with this tag run at once, over all flows."""
-        self.post("/concurrency_limits/", {"tag": tag, "concurrency_limit": slots})
-
     def has_deployment(self, name: str) -> bool:
         """Tell whether there is a deployment NAME of a flow NAME."""
         return self.get(f"/deployments/name/{quote(name, safe='')}/{quote(name, safe='')}") is not None

@@ -162,6 +162,20 @@ def test_a_skilled_player_begins_every_life():
     assert all(names[start] in ("best", "rule") for start, _ in lives)
 
 
+def test_in_a_blind_life_one_random_player_keeps_the_controls():
+    relay = Relay(CAST, Mixture(random=0), _rng(), blind_lives=0.5)
+    recording = record(GAME, relay, iter(range(1000)), 2000)
+    names = dict(relay.turns)
+    starts = [start for start, _ in recording.lives]
+    blind = [start for start in starts if names[start] == "random"]
+    assert 0.3 < len(blind) / len(starts) < 0.7
+    ends = dict(zip(starts, [*starts[1:], 2000], strict=True))
+    assert not any(blind_start < turn < ends[blind_start] for blind_start in blind for turn in names)
+    held = [set(recording.action[start : ends[start] - 1].tolist()) for start in blind]
+    assert {0} in held
+    assert {1} in held
+
+
 def test_only_one_player_may_play():
     only = {name: float(name == "holds") for name in Mixture.model_fields}
     relay = Relay(CAST, Mixture(**only), _rng())

@@ -11,7 +11,7 @@ from flappy_bird_gymnasium.envs.flappy_bird_env import FlappyBirdEnv
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import Opening, TrueState
-from worldgen_core.games.flappy import GAME, PIPE_ENTERS
+from worldgen_core.games.flappy import GAME, PIPE_ENTERS, PIPE_IS_LATE
 from worldgen_core.games.flappy_features import features
 from worldgen_core.games.flappy_rules import rule
 from worldgen_core.games.flappy_simulator import FlappySimulator
@@ -101,6 +101,9 @@ def test_new_pipes_enter_when_the_assumptions_say_so():
         rewards.append(reward)
     expected = PIPE_ENTERS.frames(np.array(rewards, np.float32), np.zeros(400, bool))
     assert entered == expected.tolist()
+    late = PIPE_IS_LATE.frames(np.array(rewards, np.float32), np.zeros(400, bool))
+    gaps = dict(zip(entered[1:], np.diff(entered).tolist(), strict=True))
+    assert [gaps[int(frame) + 3] for frame in late] == [41] * 3
 
 
 def test_features_are_relative_to_the_bird():

@@ -182,7 +182,8 @@ def _play(settings: CaptureSettings, cast: Cast, unit: _Unit) -> Episode:
         recording = record(game, performer, [unit.seed], length)
         facts["players"] = [(0, "best")]
     else:
-        relay = Relay(cast, settings.mixture, np.random.default_rng(derive_seed(unit.seed, "players")))
+        rng = np.random.default_rng(derive_seed(unit.seed, "players"))
+        relay = Relay(cast, settings.mixture, rng, blind_lives=settings.blind_lives)
         seeds = (derive_seed(unit.seed, "life", life) for life in range(length))
         recording = record(game, relay, seeds, length)
         facts["players"] = relay.turns

@@ -15,8 +15,10 @@ stretches, the others long ones:
 | holds | the best policy or the rule, with spells of 3 to 14 frames in which it idles or mashes |
 | random | looks at nothing; presses with a probability between never and always |
 
-After a death a skilled player brings the new life a random way into the game before the relay goes on;
-otherwise weak players would fill the data with first seconds.
+Most lives are begun by a skilled player, who brings them a random way into the game before the relay goes
+on; otherwise weak players would fill the data with first seconds. A share of the lives is blind: one random
+player has the controls from the first frame to the death, since that is how people who let go or mash die,
+and a relay never reaches it (seen: a dream whose bird fell through the ground).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ Chooser = Callable[[TrueState], int]
 STRETCH_FRAMES = (24, 160)
 RANDOM_STRETCH_FRAMES = (16, 64)
 WARM_UP_FRAMES = (1, 140)
+WHOLE_LIFE_FRAMES = (1_000_000, 1_000_001)
 RULE_WARM_UPS = 0.3
 SMALL_NOISE, LARGE_NOISE = (0.02, 0.08), (0.1, 0.4)
 MARGINS = (-6.0, 36.0)
@@ -107,8 +110,10 @@ class Relay:
     `turns` lists who took the controls at which frame.
     """
 
-    def __init__(self, cast: Cast, mixture: Mixture, rng: np.random.Generator) -> None:
-        self._cast, self._rng = cast, rng
+    def __init__(
+        self, cast: Cast, mixture: Mixture, rng: np.random.Generator, *, blind_lives: float = 0.0
+    ) -> None:
+        self._cast, self._rng, self._blind_lives = cast, rng, blind_lives
         shares = mixture.model_dump()
         self._names = list(shares)
         self._edges = np.cumsum(list(shares.values())) / sum(shares.values())
@@ -117,8 +122,11 @@ class Relay:
         self.turns: list[tuple[int, str]] = []
 
     def start_life(self) -> None:
-        """Let a skilled player begin the life."""
+        """Choose who begins the life: a skilled player, or a blind one who keeps the controls."""
         self._num_left = 0
+        if self._rng.random() < self._blind_lives:
+            self._next_name = "random"
+            return
         self._next_name = "rule" if self._rng.random() < RULE_WARM_UPS else "best"
 
     def act(self, frame_index: int, state: TrueState) -> int:
@@ -130,7 +138,8 @@ class Relay:
 
     def _hand_over(self, frame_index: int) -> None:
         if self._next_name is not None:
-            name, limits = self._next_name, WARM_UP_FRAMES
+            name = self._next_name
+            limits = WHOLE_LIFE_FRAMES if name == "random" else WARM_UP_FRAMES
         else:
             name = self._names[int(np.searchsorted(self._edges[:-1], self._rng.random(), side="right"))]
             limits = RANDOM_STRETCH_FRAMES if name == "random" else STRETCH_FRAMES

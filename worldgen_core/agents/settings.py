@@ -95,7 +95,9 @@ class CaptureSettings(BaseModel):
     plays alone, and only lives of the whole length count."""
     mixture: Mixture = Mixture()
     """Who plays in `diverse` mode."""
-    num_episodes: int = Field(default=60, ge=1, le=100_000)
+    blind_lives: float = Field(default=0.3, ge=0, le=1)
+    """Share of the lives in `diverse` mode that a player who looks at nothing plays from start to death."""
+    num_episodes: int = Field(default=80, ge=1, le=100_000)
     """Episodes of the dataset."""
     episode_length: int = Field(default=800, ge=2)
     """Frames of each episode."""
@@ -152,7 +154,7 @@ def capture_smoke(game: str) -> CaptureSettings:
 
 
 def capture_laptop(game: str) -> CaptureSettings:
-    """48,000 frames: 27 minutes of play."""
+    """64,000 frames: 36 minutes of play."""
     return CaptureSettings(game=game)
 
 

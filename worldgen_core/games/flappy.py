@@ -12,11 +12,14 @@ from worldgen_core.games.flappy_simulator import make_simulator
 PIPE_ENTERS = EventWindow("life_start", share=0.15, offsets=(1, 37, 73), period=113)
 """Three pairs of pipes go round in 113 frames, 36 frames apart: a life's start says when one enters."""
 
+PIPE_IS_LATE = EventWindow("life_start", share=0.10, offsets=(111,), period=113)
+"""After the third pair comes a gap of 41 frames, which no picture tells from one of 36 before it is over."""
+
 ASSUMPTIONS = ModelAssumptions(
     new_content="right",
     new_content_columns=4,
     has_static_background=True,
-    oversample=(PIPE_ENTERS, EventWindow("terminated", share=0.2)),
+    oversample=(PIPE_ENTERS, PIPE_IS_LATE, EventWindow("terminated", share=0.2)),
 )
 
 GAME = Game(

@@ -123,19 +123,23 @@ class EndHead(nn.Module):
     """Whether the predicted frame ends the life, seen in the picture and in the features it was drawn from.
 
     It reads both and shapes neither: the gradient of rare deaths would bend the flight towards whatever
-    makes them come on the right frame (measured: twice the picture's error).
+    makes them come on the right frame (measured: twice the picture's error). Evidence is local, and what
+    is seen anywhere else (a player that is out of sight) scales and shifts it.
     """
 
     def __init__(self, channels: int, hidden: int = 32) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.film = nn.Linear(2 * hidden, 2 * hidden)
         self.output = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, features: Tensor, cells: Tensor) -> Tensor:
         """Return the logit, the soft maximum over a map of evidence."""
         x = functional.silu(self.conv1(torch.cat([features, cells], dim=1).detach()))
-        evidence = self.output(functional.silu(self.conv2(x)))
+        overall = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+        scale, shift = self.film(overall)[:, :, None, None].chunk(2, dim=1)
+        evidence = self.output(functional.silu(self.conv2(x) * (1.0 + scale) + shift))
         return torch.logsumexp(evidence.flatten(1), dim=1) - 6.0
 
 

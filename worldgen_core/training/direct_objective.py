@@ -35,6 +35,8 @@ class DirectLossSettings(BaseModel):
     """Extra weight per unit of change between two true frames."""
     end_weight: float = Field(default=0.5, ge=0)
     """Weight of the termination head's cross-entropy."""
+    death_weight: float = Field(default=3.0, gt=0)
+    """How much more a frame that ends a life counts there than one that does not."""
     chance_weight: float = Field(default=1e-4, ge=0)
     """Price of a nat of chance that the prior did not expect."""
     prior_weight: float = Field(default=1e-3, ge=0)
@@ -67,6 +69,7 @@ class DirectObjective:
         first = arch.num_context_frames
         noise = self._settings.context_noise / math.sqrt(len(cells) - first)
         context = self._noisy(cells[:first], noise, generator)
+        death_weight = torch.tensor(self._settings.death_weight, device=device)
         memory = net.start_memory(len(obs))
         parts: dict[str, list[Tensor]] = {"picture": [], "end": [], "chance": [], "prior": []}
         for t in range(first, len(cells)):
@@ -75,7 +78,7 @@ class DirectObjective:
             parts["picture"].append(self._picture_loss(out.cells, cells[t], cells[t - 1]))
             parts["end"].append(
                 functional.binary_cross_entropy_with_logits(
-                    out.end_logit.float(), end[:, t], reduction="none"
+                    out.end_logit.float(), end[:, t], reduction="none", pos_weight=death_weight
                 )
             )
             context, memory = [*context[1:], out.cells], out.memory

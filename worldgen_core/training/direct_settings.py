@@ -66,8 +66,8 @@ def smoke() -> DirectSettings:
 def laptop() -> DirectSettings:
     """Under 14 minutes on two idle CPU cores without AMX; the figures are in docs/decisions."""
     return DirectSettings(
-        architecture=DirectArchitecture(channels=(48, 128)),
-        phases=_phases((1, 16, 350), (2, 10, 450), (4, 8, 380), (8, 5, 420), (12, 4, 270)),
+        architecture=DirectArchitecture(channels=(40, 112)),
+        phases=_phases((1, 16, 350), (2, 10, 450), (4, 8, 420), (8, 5, 480), (12, 4, 400)),
     )
 
 
