@@ -1,7 +1,7 @@
 """Pictures for the Prefect UI, which shows them only as `data:` URLs inside markdown.
 
-A picture too big for that is shrunk until it fits: an animation to fewer frames and half the size, a still to
-256 colours, JPEG and half the size. The files themselves stay as they are.
+A picture too big for that is shrunk until it fits: an animation to its beginning, fewer frames and half the
+size, a still to 256 colours, JPEG and half the size. The files themselves stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from storage.errors import StorageError
 
 MAX_URL_CHARS = 100_000
 _MIN_SIDE = 16
+_ANIMATIONS = (
+    (1, 2, 1.0),
+    (1, 2, 0.5),
+    (2, 2, 1.0),
+    (2, 2, 0.5),
+    (2, 3, 0.33),
+    (4, 2, 1.0),
+    (4, 8, 1.0),
+    (8, 16, 1.0),
+)
+"""Divisor of the size, every how many frames, which share of them: a short one beats a tiny one."""
 _MIME = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -50,13 +61,12 @@ def _smaller(picture: Path) -> Iterator[str]:
 def _smaller_animation(image: Image.Image) -> Iterator[str]:
     durations = [int(frame.info.get("duration", 100)) for frame in ImageSequence.Iterator(image)]
     frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-    for scale, keep_every in ((1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 16)):
-        kept = [
-            _shrink(frame, scale).quantize(128, Image.Quantize.FASTOCTREE) for frame in frames[::keep_every]
-        ]
+    for scale, keep_every, share in _ANIMATIONS:
+        shown = range(0, max(1, int(share * len(frames))), keep_every)
+        kept = [_shrink(frames[i], scale).quantize(128, Image.Quantize.FASTOCTREE) for i in shown]
         if min(kept[0].size) < _MIN_SIDE:
             return
-        pauses = [sum(durations[i : i + keep_every]) for i in range(0, len(durations), keep_every)]
+        pauses = [sum(durations[i : i + keep_every]) for i in shown]
         yield _as_url("image/gif", _encode(lambda out, k=kept, p=pauses: _save_gif(out, k, p)))
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -118,6 +119,8 @@ class ArtifactProgress:
     def __init__(self, name: str, *, clock: Clock = time.monotonic) -> None:
         self._name = name
         self._clock = clock
+        # Events come from threads too, and only this one knows which run it is in.
+        self._run = copy_context()
         self._rate = _RateLimit(ARTIFACT_EVERY_S, clock)
         self._artifacts: dict[str, ProgressArtifact | None] = {}
         self._paused_until = float("-inf")
@@ -135,7 +138,8 @@ class ArtifactProgress:
     def _update(self, event: ProgressEvent) -> None:
         text = f"{self._name}: {describe(event)}"
         if event.label not in self._artifacts:
-            self._artifacts[event.label] = open_progress(f"{self._name}-{event.label}", text)
+            name = f"{self._name}-{event.label}"
+            self._artifacts[event.label] = self._run.copy().run(open_progress, name, text)
         artifact = self._artifacts[event.label]
         if artifact is not None:
             artifact.update(100.0 * event.done / max(1, event.total), text)

@@ -90,9 +90,7 @@ def test_diamond_vae_takes_a_step(dataset: Path, tmp_path: Path) -> None:
         resume=tmp_path / "r1",
         progress=silent,
     )
-    encode_latents(
-        config.latents, dataset, autoencoder, out=latents, resume=tmp_path / "r2", progress=silent
-    )
+    encode_latents(config.latents, dataset, autoencoder, out=latents, resume=tmp_path / "r2", progress=silent)
     outcome = train_diamond_vae(
         config.diamond_vae.model_copy(update=one_step(config.diamond_vae)),
         *(dataset, latents, autoencoder, None),

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
-
 
 def worldgen(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

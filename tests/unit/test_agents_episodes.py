@@ -150,7 +150,7 @@ def test_the_relay_repeats_itself_and_depends_on_its_generator():
 
 def test_everybody_takes_turns():
     relay = Relay(CAST, Mixture(best=0, rule=0), _rng())
-    record(GAME, relay, iter(range(1000)), 2000)
+    record(GAME, relay, iter(range(1000)), 4000)
     assert {"weaker", "small_noise", "large_noise", "holds", "random"} <= {name for _, name in relay.turns}
 
 

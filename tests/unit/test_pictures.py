@@ -39,7 +39,7 @@ def test_big_still_is_shrunk_until_it_fits(tmp_path: Path) -> None:
     assert image.width / image.height == pytest.approx(900 / 700, rel=0.02)
 
 
-def test_big_animation_keeps_moving_and_its_length(tmp_path: Path) -> None:
+def test_big_animation_keeps_moving_at_its_pace(tmp_path: Path) -> None:
     path = tmp_path / "dream.gif"
     frames = [noise(128, 144, seed) for seed in range(40)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=30, loop=0)
@@ -49,7 +49,8 @@ def test_big_animation_keeps_moving_and_its_length(tmp_path: Path) -> None:
     assert head == "data:image/gif"
     durations = [frame.info["duration"] for frame in ImageSequence.Iterator(image)]
     assert len(durations) > 1
-    assert sum(durations) == pytest.approx(40 * 30, rel=0.05)
+    assert set(durations[:-1]) <= {60, 90}  # every second or third frame, shown as long as all of them
+    assert image.width in (72, 144)
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import logging
+from contextvars import ContextVar
+from threading import Thread
 
 import httpx
 import pytest
@@ -108,6 +110,25 @@ def test_server_that_does_not_answer_pauses_the_artifact_not_the_training(
     clock.now += 60.0
     show(event(50))
     assert [percent for percent, _ in artifact.updates] == [50.0]
+
+
+def test_an_event_from_a_thread_finds_the_run(
+    artifact: FakeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: ContextVar[str] = ContextVar("run", default="no run")
+    runs: list[str] = []
+
+    def fake_open(_name: str, _text: str) -> FakeArtifact:
+        runs.append(run.get())
+        return artifact
+
+    monkeypatch.setattr(progress, "open_progress", fake_open)
+    run.set("this run")
+    show = ArtifactProgress("evaluate")
+    thread = Thread(target=show, args=(event(1),))
+    thread.start()
+    thread.join()
+    assert runs == ["this run"]
 
 
 def test_other_errors_are_not_swallowed(artifact: FakeArtifact) -> None:
