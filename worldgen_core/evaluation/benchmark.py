@@ -33,9 +33,9 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
     device = choose_device(settings.device).type
     # Opened here as well, because an error in the other process would lose its type.
     load_world_model(model, device)
-    progress(ProgressEvent("benchmark: repeats", 0, settings.num_repeats))
+    progress(ProgressEvent("repeats", 0, settings.num_repeats))
     timings = _measure(settings.model_copy(update={"device": device}), model)
-    progress(ProgressEvent("benchmark: repeats", settings.num_repeats, settings.num_repeats))
+    progress(ProgressEvent("repeats", settings.num_repeats, settings.num_repeats))
     facts = {
         "model": card.model,
         "game": card.game,

@@ -44,7 +44,7 @@ class Meter:
         with self._lock:
             self._done = min(self._done + num_frames, self._total)
             rate = self._done / max(time.perf_counter() - self._started_s, 1e-6)
-            self._progress(ProgressEvent("evaluate: frames", self._done, self._total, rate))
+            self._progress(ProgressEvent("frames", self._done, self._total, rate))
 
     def stop(self) -> None:
         """Let every job end at its next frame."""

@@ -134,7 +134,6 @@ def _train(
             num_steps=settings.num_steps,
             resume=resume,
             progress=progress,
-            label="train_autoencoder",
         )
     finally:
         batches.close()

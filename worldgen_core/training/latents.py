@@ -53,7 +53,7 @@ def encode_latents(
             writer.write(row.episode_id, encode_frames(space, frames, settings.batch_size))
             done += row.num_frames
             rate = done / (time.perf_counter() - started)
-            progress(ProgressEvent("encode_latents", done, total, rate))
+            progress(ProgressEvent("frames", done, total, rate))
     return Outcome(
         metrics={"num_frames": done, "latent_shape": list(space.latent_shape)},
         notes={"frames_per_s": done / (time.perf_counter() - started)},

@@ -84,7 +84,6 @@ def run_training(
     num_steps: int,
     resume: Path,
     progress: Progress,
-    label: str = "train_model",
 ) -> TrainingRun:
     """Train for `num_steps` steps, going on from the newest whole checkpoint in `resume`.
 
@@ -95,7 +94,7 @@ def run_training(
     num_threads = torch.get_num_threads()
     torch.set_num_threads(settings.num_threads)
     try:
-        return _Loop(objective, settings, seed, num_steps, resume).run(progress, label)
+        return _Loop(objective, settings, seed, num_steps, resume).run(progress)
     finally:
         torch.set_num_threads(num_threads)
 
@@ -111,7 +110,7 @@ class _Loop:
         self.average = WeightAverage(self.module, settings.ema_decay)
         self.log = _Log(settings.log_every)
 
-    def run(self, progress: Progress, label: str) -> TrainingRun:
+    def run(self, progress: Progress) -> TrainingRun:
         first = self.restore()
         started, steps_per_s = time.perf_counter(), 0.0
         for train_step in range(first, self.num_steps):
@@ -120,7 +119,7 @@ class _Loop:
             if done % self.settings.checkpoint_every == 0 or done == self.num_steps:
                 save_checkpoint(self.resume, Checkpoint(done, self.state(), self.extra()))
             steps_per_s = (done - first) / (time.perf_counter() - started)
-            progress(ProgressEvent(label, done, self.num_steps, steps_per_s, {"loss": means["loss"]}))
+            progress(ProgressEvent("steps", done, self.num_steps, steps_per_s, {"loss": means["loss"]}))
         weights = {name: value.cpu() for name, value in self.average.state_dict(self.module).items()}
         return TrainingRun(weights, self.log.rows, steps_per_s)
 
