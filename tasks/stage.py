@@ -34,6 +34,7 @@ from storage.manifest import ArtifactRef, FileEntry, KeyParts, Manifest
 from tasks.progress import stage_progress
 from tasks.provenance import describe_machine, git_commit, library_versions
 from tasks.publish import publish_stage
+from tasks.slots import device_slot
 from tasks.staleness import make_key_parts
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
@@ -176,7 +177,8 @@ def _as_task(stage: Stage[Any]) -> Task[[Any, dict[str, ArtifactRef], bool], Art
         if failure is not None:
             _key_failure.set(None)
             raise failure[1]
-        manifest = _build(stage, settings, inputs, force=force)
+        with device_slot(settings):
+            manifest = _build(stage, settings, inputs, force=force)
         publish_stage(manifest, open_store().path(manifest.ref))
         return manifest.ref
 

@@ -56,7 +56,7 @@ def up(port: int | None = None, *, checkout: Checkout | None = None, say: Say = 
     with hold_lock(here.home / "up.lock", on_wait=_wait_for_other(say)), _all_or_nothing() as started:
         record = _start_server(here, port, started, say)
         api = ServerApi(_api_url(record))
-        _configure(api)
+        _configure(here, api)
         worker = _start_worker(here, api, started)
         names = _register(here, api, say)
         _wait(lambda: api.is_worker_online(WORK_POOL, since=worker.started), _worker(here), "worker", say)
@@ -190,9 +190,11 @@ def _launch(
         return background.start(command, cwd=cwd, variables=variables, port=port)
 
 
-def _configure(api: ServerApi) -> None:
-    """Set up on the server what prefect.yaml needs to be there: the pool, and the end of killed runs."""
+def _configure(here: Checkout, api: ServerApi) -> None:
+    """Set up on the server what prefect.yaml needs to be there: pool, slots, and the end of killed runs."""
     api.ensure_work_pool(WORK_POOL)
+    for name, slots in _read_yaml(here).get("definitions", {}).get("slots", {}).items():
+        api.ensure_slots(name, slots)
     ensure_automation(api)
 
 

@@ -53,6 +53,11 @@ class ServerApi:
         if self.get(f"/work_pools/{quote(name)}") is None:
             self.post("/work_pools/", {"name": name, "type": "process"})
 
+    def ensure_slots(self, name: str, slots: int) -> None:
+        """Let at most `slots` holders of that name work at once, unless somebody has set it already."""
+        if self.get(f"/v2/concurrency_limits/{quote(name)}") is None:
+            self.post("/v2/concurrency_limits/", {"name": name, "limit": slots})
+
     def has_deployment(self, name: str) -> bool:
         """Tell whether there is a deployment NAME of a flow NAME."""
         return self.get(f"/deployments/name/{quote(name, safe='')}/{quote(name, safe='')}") is not None

@@ -12,7 +12,10 @@ import psutil
 import pytest
 import yaml
 from PIL import Image
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import BaseModel
 
+from tasks.slots import device_slot
 from tests.integration.conftest import PROJECT, Site, eventually, start_sleeper, state_of
 
 NAMES = ["build-flappy", "nightly-retrain", "benchmark"]
@@ -26,6 +29,18 @@ def test_prefect_yaml_names_each_deployment_like_its_flow(site: Site) -> None:
         assert found["work_pool_name"] == "worldgen"
         assert found["global_concurrency_limit"]["limit"] == 1
         assert found["path"] is None or Path(found["path"]).is_absolute()
+
+
+class OnGpu(BaseModel):
+    device: str = "cuda"
+
+
+def test_work_on_a_gpu_has_one_slot(site: Site) -> None:
+    limit = site.api.get("/v2/concurrency_limits/gpu")
+    assert (limit["limit"], limit["active"]) == (1, True)
+    with temporary_settings({PREFECT_API_URL: site.api.url}), device_slot(OnGpu()):
+        assert site.api.get("/v2/concurrency_limits/gpu")["active_slots"] == 1
+    assert site.api.get("/v2/concurrency_limits/gpu")["active_slots"] == 0
 
 
 def test_flow_parameters_are_typed_so_that_the_ui_shows_a_form(site: Site) -> None:
