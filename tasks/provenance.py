@@ -25,11 +25,11 @@ def describe_machine() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_commit() -> str:
-    """The checkout's commit, with `+` where files differ from it; `unknown` outside a checkout."""
+    """The checkout's commit, with `+` where files differ from it; `unknown` where git does not say."""
     try:
         commit = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
     return commit + ("+" if changed else "")
 
