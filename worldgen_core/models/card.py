@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
@@ -18,7 +18,10 @@ from worldgen_core.models.weights import read_safetensors, write_safetensors
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT_VERSION = 1
-_NEXT_STEP = "train or import the model again, or name another model folder"
+_NEXT_STEP = (
+    "name another model folder, or run `worldgen artifacts verify`, which names what is damaged and the build"
+    " that makes it again"
+)
 
 
 class ModelCard(BaseModel):
@@ -26,7 +29,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = FORMAT_VERSION
     """Version of this folder's layout."""
     model: str
     """Which architecture: "direct", "diamond-vae" …"""
@@ -93,9 +96,17 @@ def read_card(folder: Path) -> ModelCard:
         raise CheckpointError(
             str(path),
             expected="the card of a model",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            found=_reason(error),
             next_step=_NEXT_STEP,
         ) from error
+
+
+def _reason(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}, not {first['input']!r:.40}" if place else first["msg"]
 
 
 def read_weights(folder: Path, card: ModelCard, *, file_name: str = WEIGHTS_FILE) -> dict[str, Tensor]:
