@@ -60,6 +60,13 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(
+                    f"--set {assignment}",
+                    expected=f"{parent} to be a section, with settings of its own",
+                    found=f"{parent}={node!r}, set before",
+                    next_step=f"leave out one of the two: --set {parent}=… or --set {path}=…",
+                )
         node[name] = _value(text)
     return tree
 
