@@ -42,6 +42,7 @@ class BuildResult:
     stages: tuple[RunStage, ...]
     learned: Learned
     promoted: bool
+    """Whether the model is the champion now."""
     summary: Summary
 
 
@@ -65,9 +66,7 @@ def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[
         store, recipe=recipe_name, variant=config.variant, forced=forced, on_stage=_show_cached(store)
     )
     learned = recipe(config, runner)
-    promoted = is_promoted(learned.decision)
-    if promoted:
-        promote(store.root, _champion(config, learned))
+    promoted = is_promoted(learned.decision) and promote(store.root, _champion(config, learned))
     summary = make_summary(recipe_name, config, runner.done, learned, promoted=promoted)
     _show(store, summary, learned)
     return BuildResult(recipe_name, tuple(runner.done), learned, promoted, summary)
@@ -95,7 +94,7 @@ def make_summary(
             "report": str(report / "report.md"),
             "weights": str(model / "model.safetensors"),
             "model card": str(store.path(learned.decision) / "README.md"),
-            "champion": "yes" if promoted else "no: see the model card",
+            "champion": _standing(learned, promoted=promoted),
         },
         next_commands=[
             f"worldgen sample {config.game}",
@@ -104,6 +103,12 @@ def make_summary(
         ],
         pictures=_pictures(store.manifest(learned.report), report),
     )
+
+
+def _standing(learned: Learned, *, promoted: bool) -> str:
+    if promoted:
+        return "yes"
+    return "no longer: it was replaced" if is_promoted(learned.decision) else "no: see the model card"
 
 
 def _champion(config: Config, learned: Learned) -> Champion:

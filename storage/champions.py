@@ -7,18 +7,19 @@ refs/GAME/DATASET/history.jsonl     one line a promotion, oldest first
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from shlex import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storage.atomic import disk_errors, write_json
+from storage.atomic import write_bytes, write_json
 from storage.errors import ShardCorruptError, StorageError
+from storage.locks import hold_lock
 from storage.manifest import ArtifactRef
 
 
 class Champion(BaseModel):
-    """A promoted model, the report that earned it, and whom it replaced."""
+    """A promoted model, the report that earned it, and the decision with its reasons."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,9 +39,7 @@ def _folder(root: Path, game: str, dataset_name: str) -> Path:
 def read_champion(root: Path, game: str, dataset_name: str) -> Champion | None:
     """The champion of a game and dataset, or None before the first promotion."""
     path = _folder(root, game, dataset_name) / "champion.json"
-    if not path.is_file():
-        return None
-    return _parse(path.read_text(), path)
+    return _read_pointer(path) if path.is_file() else None
 
 
 def require_champion(root: Path, game: str, dataset_name: str) -> Champion:
@@ -62,12 +61,14 @@ def require_champion(root: Path, game: str, dataset_name: str) -> Champion:
 def read_history(root: Path, game: str, dataset_name: str) -> list[Champion]:
     """Every promotion so far, oldest first."""
     path = _folder(root, game, dataset_name) / "history.jsonl"
-    return [_parse(line, path) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    return [_parse_line(line, number, path) for number, line in enumerate(path.read_bytes().splitlines(), 1)]
 
 
 def read_champions(root: Path) -> list[Champion]:
     """The champions of all games and datasets."""
-    return [_parse(path.read_text(), path) for path in sorted((root / "refs").glob("*/*/champion.json"))]
+    return [_read_pointer(path) for path in sorted((root / "refs").glob("*/*/champion.json"))]
 
 
 def incumbent_for(root: Path, game: str, dataset_name: str, model: ArtifactRef) -> Champion | None:
@@ -75,34 +76,62 @@ def incumbent_for(root: Path, game: str, dataset_name: str, model: ArtifactRef) 
 
     So the answer stays the same after a promotion, and publishing again is no news.
     """
-    history = read_history(root, game, dataset_name)
-    for position, entry in enumerate(history):
+    reigns = _reigns(root, game, dataset_name)
+    for position, entry in enumerate(reigns):
         if entry.model.digest == model.digest:
-            return history[position - 1] if position else None
+            return reigns[position - 1] if position else None
     return read_champion(root, game, dataset_name)
 
 
-def promote(root: Path, champion: Champion) -> None:
-    """Append to the history, then swing the pointer; a crash in between is mended by the same call again."""
+def promote(root: Path, champion: Champion) -> bool:
+    """Append to the history, then swing the pointer; a crash in between is mended by the same call again.
+
+    Returns whether the model is the champion now. One that was replaced since does not come back: that its
+    old decision is found again, cached, says nothing against whoever replaced it.
+    """
     folder = _folder(root, champion.game, champion.dataset_name)
-    history = read_history(root, champion.game, champion.dataset_name)
-    if all(entry.model.digest != champion.model.digest for entry in history):
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "history.jsonl").open("a") as file:
-                file.write(json.dumps(champion.model_dump(mode="json"), sort_keys=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-    write_json(folder / "champion.json", champion.model_dump(mode="json"))
+    with hold_lock(root / "locks" / f"champion-{champion.game}-{champion.dataset_name}.lock"):
+        reigns = _reigns(root, champion.game, champion.dataset_name)
+        digests = [entry.model.digest for entry in reigns]
+        before = read_champion(root, champion.game, champion.dataset_name)
+        if champion.model.digest not in digests:
+            lines = [json.dumps(item.model_dump(mode="json"), sort_keys=True) for item in [*reigns, champion]]
+            write_bytes(folder / "history.jsonl", "".join(f"{line}\n" for line in lines).encode())
+        elif before is not None and champion.model.digest not in (before.model.digest, digests[-1]):
+            return False
+        write_json(folder / "champion.json", champion.model_dump(mode="json"))
+    return True
 
 
-def _parse(text: str, path: Path) -> Champion:
+def _reigns(root: Path, game: str, dataset_name: str) -> list[Champion]:
+    """The history; the champion is part of it, though somebody removed its damaged line."""
+    history, champion = read_history(root, game, dataset_name), read_champion(root, game, dataset_name)
+    if champion is None or any(entry.model.digest == champion.model.digest for entry in history):
+        return history
+    return [*history, champion]
+
+
+def _read_pointer(path: Path) -> Champion:
     try:
-        return Champion.model_validate_json(text)
+        return Champion.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ShardCorruptError(
             f"{path}: not a readable champion record",
             expected="the JSON that worldgen wrote",
             found=f"{error.error_count()} wrong fields",
-            next_step=f"remove {path}; the next build promotes its model again",
+            next_step="make it again from the last promotion: "
+            f"tail -n 1 {quote(str(path.with_name('history.jsonl')))} > {quote(str(path))}",
+        ) from error
+
+
+def _parse_line(line: bytes, number: int, path: Path) -> Champion:
+    try:
+        return Champion.model_validate_json(line)
+    except ValidationError as error:
+        raise ShardCorruptError(
+            f"{path}: line {number} is not a readable promotion",
+            expected="the JSON that worldgen wrote",
+            found=repr(line[:60].decode(errors="replace")),
+            next_step="take out this line alone, which keeps all other promotions: "
+            f"sed -i.bak {number}d {quote(str(path))}",
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,74 @@ def test_champion_moves_and_incumbent_stays_the_same_afterwards(store: ArtifactS
     assert champion is not None
     assert champion.model == second.ref
     assert len(read_history(store.root, "g", "d")) == 2
+
+
+def test_a_champion_that_was_replaced_does_not_come_back_by_being_built_again(store: ArtifactStore) -> None:
+    first, second = (publish(store, parts_of("m", seed=seed), {"w": bytes([seed])}) for seed in (1, 2))
+    assert promote(store.root, champion_of(first, "t1"))
+    assert promote(store.root, champion_of(second, "t2"))
+    assert not promote(store.root, champion_of(first, "t3"))
+    champion = read_champion(store.root, "g", "d")
+    assert champion is not None
+    assert champion.model == second.ref
+    assert len(read_history(store.root, "g", "d")) == 2
+
+
+def test_a_build_killed_between_history_and_pointer_is_mended(store: ArtifactStore) -> None:
+    first, second = (publish(store, parts_of("m", seed=seed), {"w": bytes([seed])}) for seed in (1, 2))
+    promote(store.root, champion_of(first, "t1"))
+    pointer = store.root / "refs/g/d/champion.json"
+    before = pointer.read_bytes()
+    promote(store.root, champion_of(second, "t2"))
+    pointer.write_bytes(before)
+    assert promote(store.root, champion_of(second, "t2"))
+    champion = read_champion(store.root, "g", "d")
+    assert champion is not None
+    assert champion.model == second.ref
+
+
+def test_history_is_replaced_in_one_piece(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (publish(store, parts_of("m", seed=seed), {"w": bytes([seed])}) for seed in (1, 2))
+    promote(store.root, champion_of(first, "t1"))
+    path = store.root / "refs/g/d/history.jsonl"
+    before = path.read_bytes()
+
+    def power_cut(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        promote(store.root, champion_of(second, "t2"))
+    assert path.read_bytes() == before
+
+
+def test_a_torn_line_is_named_and_the_advice_keeps_the_rest_of_history(store: ArtifactStore) -> None:
+    first, second = (publish(store, parts_of("m", seed=seed), {"w": bytes([seed])}) for seed in (1, 2))
+    promote(store.root, champion_of(first, "t1"))
+    promote(store.root, champion_of(second, "t2"))
+    path = store.root / "refs/g/d/history.jsonl"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ShardCorruptError, match=r"history\.jsonl: line 2") as torn:
+        read_history(store.root, "g", "d")
+    subprocess.run(torn.value.next_step.split(": ", 1)[1], shell=True, check=True)
+    assert [entry.model for entry in read_history(store.root, "g", "d")] == [first.ref]
+    before = incumbent_for(store.root, "g", "d", second.ref)
+    assert before is not None
+    assert before.model == first.ref
+    assert not promote(store.root, champion_of(first, "t3"))
+
+
+def test_a_damaged_pointer_comes_back_from_history(store: ArtifactStore) -> None:
+    first = publish(store, parts_of("m", seed=1), {"w": b"1"})
+    promote(store.root, champion_of(first, "t1"))
+    path = store.root / "refs/g/d/champion.json"
+    path.write_bytes(b"\xff{")
+    with pytest.raises(ShardCorruptError, match=r"champion\.json") as damaged:
+        read_champion(store.root, "g", "d")
+    subprocess.run(damaged.value.next_step.split(": ", 1)[1], shell=True, check=True)
+    champion = read_champion(store.root, "g", "d")
+    assert champion is not None
+    assert champion.model == first.ref
 
 
 def test_garbage_spares_champions_recent_builds_and_their_inputs(store: ArtifactStore) -> None:
