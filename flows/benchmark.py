@@ -37,7 +37,7 @@ def benchmark_champion(
     """
     store = open_store()
     champion = require_champion(store.root, game, dataset_name)
-    config = make_config(game, profile, model=architecture_of(champion.model), device=device)
+    config = make_config(game, profile, model=architecture_of(champion), device=device)
     runner = Runner(store, recipe=RECIPE, variant=profile, forced=["benchmark"] if repeat else [])
     ref = runner(benchmark, config.benchmark, model=champion.model)
     manifest = store.manifest(ref)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,9 +50,9 @@ def plan(recipe: Recipe, config: Config, *, name: str, forced: Sequence[str] = (
     """Say for each stage whether it is fresh, and why not; runs and writes nothing."""
     store = open_store()
     planner = Planner(store, earlier_refs(store, name, config.variant), forced)
-    recipe(config, planner)
+    learned = recipe(config, planner)
     check_forced(forced, [line.stage for line in planner.stages])
-    return planner.stages
+    return [replace(line, stage=_title(line.stage, line.key, learned)) for line in planner.stages]
 
 
 def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[str] = ()) -> BuildResult:
@@ -82,7 +82,7 @@ def make_summary(
         recipe=recipe_name,
         rows=[
             SummaryRow(
-                line.stage,
+                _title(line.stage, line.manifest.key if line.manifest else None, learned),
                 line.state,
                 None if line.manifest is None else line.seconds,
                 line.manifest.headline if line.manifest else line.reason,
@@ -103,6 +103,12 @@ def make_summary(
         ],
         pictures=_pictures(store.manifest(learned.report), report),
     )
+
+
+def _title(stage: str, key: str | None, learned: Learned) -> str:
+    """A stage's name in tables, which tells the two evaluations apart."""
+    is_incumbent = stage == learned.report.stage and key != learned.report.key
+    return f"{stage} (incumbent)" if is_incumbent else stage
 
 
 def _standing(learned: Learned, *, promoted: bool) -> str:

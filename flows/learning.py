@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import get_args
 
-from storage.champions import Champion, incumbent_for
+from storage.champions import Champion, incumbent_for, read_champion
+from storage.errors import StorageError
 from storage.location import open_store
 from storage.manifest import ArtifactRef
 from tasks.benchmark import benchmark
@@ -17,7 +19,7 @@ from tasks.evaluate import evaluate
 from tasks.publish_model import publish
 from tasks.steps import Steps
 from tasks.train_autoencoder import train_autoencoder
-from tasks.train_model import train_model
+from tasks.train_model import train_model_of
 from worldgen_core.config import Config
 from worldgen_core.names import ModelName
 
@@ -42,40 +44,76 @@ def learn(
     """Train a model on a dataset, measure it, decide on its promotion.
 
     `start` gives the weights to train on from. `incumbent` is whom to beat; by default the champion of the
-    game and dataset.
+    game and dataset. It is measured as the new model is: on the same play, under the same settings.
     """
     model = _train(config, dataset, call, start)
+    rival = incumbent or _incumbent(config, model)
+    bar = None if rival is None else _measure_again(config, rival, dataset, call)
     report = call(evaluate, config.evaluate, model=model, dataset=dataset)
     call(benchmark, config.benchmark, model=model)
-    rival = incumbent or incumbent_for(open_store().root, config.game, config.capture.dataset_name, model)
-    decision = call(
-        publish,
-        config.publish,
-        model=model,
-        report=report,
-        incumbent_report=rival.report if rival else None,
-    )
+    decision = call(publish, config.publish, model=model, report=report, incumbent_report=bar)
     return Learned(model, report, decision)
 
 
 def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None) -> ArtifactRef:
+    train_model = train_model_of(config.train)
     if not config.needs_latents:
         reason = f"{config.model} works on pixels"
         call.not_needed(train_autoencoder, reason)
         call.not_needed(encode_latents, reason)
         return call(train_model, config.train, dataset=dataset, start=start)
-    autoencoder = call(train_autoencoder, config.autoencoder, dataset=dataset)
+    if start is not None:
+        # The latents of its own autoencoder are all that a model knows; its folder holds that, too.
+        call.not_needed(train_autoencoder, "the model to train on from brings its own")
+        autoencoder = start
+    else:
+        autoencoder = call(train_autoencoder, config.autoencoder, dataset=dataset)
     latents = call(encode_latents, config.latents, dataset=dataset, autoencoder=autoencoder)
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
     )
 
 
-def architecture_of(model: ArtifactRef) -> ModelName:
-    """Which architecture a weights artifact holds, from its card."""
-    path = open_store().path(model) / "model.json"
-    name: ModelName = json.loads(path.read_text())["model"]
-    return name
+def _incumbent(config: Config, model: ArtifactRef) -> Champion | None:
+    """Whom `model` has to beat; the champion of today where a garbage collection took whom it once beat."""
+    store, dataset_name = open_store(), config.capture.dataset_name
+    rival = incumbent_for(store.root, config.game, dataset_name, model)
+    if rival is not None and store.find(rival.model.stage, rival.model.key)[0] is None:
+        return read_champion(store.root, config.game, dataset_name)
+    return rival
+
+
+def _measure_again(config: Config, rival: Champion, dataset: ArtifactRef, call: Steps) -> ArtifactRef:
+    settings = config.evaluate.model_copy(update={"model": architecture_of(rival)})
+    return call(evaluate, settings, model=rival.model, dataset=dataset)
+
+
+def architecture_of(champion: Champion) -> ModelName:
+    """Which architecture a champion's model has, from its card.
+
+    Raises: StorageError if the card is gone, damaged, or of an architecture that is unknown here.
+    """
+    ref = champion.model
+    path = open_store().folder(ref.stage, ref.key) / "model.json"
+    try:
+        name = json.loads(path.read_bytes())["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(champion, str(path), f"{type(error).__name__}: {error}") from error
+    for known in get_args(ModelName):
+        if name == known:
+            return known
+    raise _unreadable(champion, str(path), f"model {name!r}")
+
+
+def _unreadable(champion: Champion, path: str, found: str) -> StorageError:
+    return StorageError(
+        f"the champion of {champion.game}, dataset {champion.dataset_name}: {path}",
+        expected=f"the card of a model, one of {', '.join(get_args(ModelName))}",
+        found=found,
+        next_step=f"bring the folder back from a copy of the store; or remove "
+        f"refs/{champion.game}/{champion.dataset_name}/champion.json there, so that the next build's model "
+        "takes its place",
+    )
 
 
 def is_promoted(decision: ArtifactRef) -> bool:

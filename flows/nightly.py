@@ -17,7 +17,6 @@ from storage.champions import Champion, require_champion
 from storage.location import open_store
 from storage.manifest import ArtifactRef
 from tasks.capture import capture
-from tasks.evaluate import evaluate
 from tasks.steps import Steps
 from tasks.train_agent import train_agent
 from worldgen_core.config import Config, Overrides, make_config
@@ -69,9 +68,7 @@ def nightly_retrain(
     def night(config: Config, call: Steps) -> Learned:
         policies = call(train_agent, config.agent)
         dataset = call(capture, config.capture, policies=policies)
-        report = call(evaluate, config.evaluate, model=champion.model, dataset=dataset)
-        rival = champion.model_copy(update={"report": report})
-        return learn(config, dataset, call, start=champion.model, incumbent=rival)
+        return learn(config, dataset, call, start=champion.model, incumbent=champion)
 
     result = build(night, config, recipe_name=RECIPE)
     _record(path, store, number, champion, result)
@@ -93,7 +90,7 @@ def _night_config(
         "round": number,
         "dataset_name": champion.dataset_name,
     }
-    model = architecture_of(champion.model)
+    model = architecture_of(champion)
     return make_config(game, profile, model=model, device=device, overrides=changes)
 
 

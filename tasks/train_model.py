@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.stage import Workspace, stage
+from dataclasses import replace
+
+from tasks.stage import Stage, Workspace, stage
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
@@ -43,3 +45,8 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
         resume=work.resume,
         progress=work.progress,
     )
+
+
+def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
+    """The stage, which names its settings in a plan's reasons as `--set` takes them."""
+    return replace(train_model, section="direct" if isinstance(settings, DirectSettings) else "diamond_vae")
