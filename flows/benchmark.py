@@ -12,6 +12,7 @@ from storage.location import open_store
 from tasks.benchmark import benchmark
 from tasks.publish import publish_stage
 from tasks.steps import Runner
+from worldgen_core.agents.settings import DatasetName
 from worldgen_core.config import make_config
 from worldgen_core.names import DeviceName, GameName, ProfileName
 
@@ -22,7 +23,7 @@ RECIPE = "benchmark"
 def benchmark_champion(
     game: GameName = "flappy",
     profile: ProfileName = "laptop",
-    dataset_name: str = "default",
+    dataset_name: DatasetName = "default",
     device: DeviceName = "auto",
     repeat: bool = True,
 ) -> dict[str, Any]:

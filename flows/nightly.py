@@ -19,6 +19,7 @@ from storage.manifest import ArtifactRef
 from tasks.capture import capture
 from tasks.steps import Steps
 from tasks.train_agent import train_agent
+from worldgen_core.agents.settings import DatasetName
 from worldgen_core.config import Config, Overrides, make_config
 from worldgen_core.names import DeviceName, GameName, ProfileName
 
@@ -42,7 +43,7 @@ class Night(BaseModel):
 def nightly_retrain(
     game: GameName = "flappy",
     profile: ProfileName = "laptop",
-    dataset_name: str = "default",
+    dataset_name: DatasetName = "default",
     device: DeviceName = "auto",
     overrides: Overrides = Overrides(),  # noqa: B008  # frozen, and Prefect's form needs the default
 ) -> BuildResult:

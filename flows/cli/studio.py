@@ -10,7 +10,23 @@ import typer
 
 from flows.cli.build import AsJson, Device, Game, Model, Profile, Set, quiet_prefect, resolve
 
-Dataset = Annotated[str, typer.Option("--dataset", help="Name of the dataset whose champion to take.")]
+
+def _dataset_name(name: str) -> str:
+    import re
+
+    from worldgen_core.agents.settings import DATASET_NAME
+
+    if not re.fullmatch(DATASET_NAME, name):
+        raise typer.BadParameter(
+            f"{name!r} is no name of a dataset: letters, digits, '_', then also '.', '-'."
+        )
+    return name
+
+
+Dataset = Annotated[
+    str,
+    typer.Option("--dataset", callback=_dataset_name, help="Name of the dataset whose champion to take."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,14 +62,18 @@ def evaluate(
     set_: Set = [],  # noqa: B006  # typer copies it
     as_json: AsJson = False,
 ) -> None:
-    """Print a model's evaluation, building what is missing; over several seeds, the worst of each figure."""
+    """Print a model's evaluation; over several seeds, the worst of each figure.
+
+    What is missing is built first, as `worldgen build` does: training too, and a model that turns out to be
+    better becomes the champion.
+    """
     from flows.cli.server import ensure_server
     from worldgen_core.evaluation.report import render_report, summarise
     from worldgen_core.overrides import parse_assignments
 
     resolve(game, profile, model, 0, device, set_)
-    quiet_prefect()
     ensure_server(say=lambda text: typer.echo(text, err=True))
+    quiet_prefect()
     from flows.games import recipe_of
 
     _, _, flow = recipe_of(game)
@@ -77,8 +97,8 @@ def bench(
     """Measure the champion's frames a second, latency, memory and size on this machine."""
     from flows.cli.server import ensure_server
 
-    quiet_prefect()
     ensure_server(say=lambda text: typer.echo(text, err=True))
+    quiet_prefect()
     from flows.benchmark import benchmark_champion
 
     figures = benchmark_champion(game=game, profile=profile, dataset_name=dataset, device=device)

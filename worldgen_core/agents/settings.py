@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import DatasetFormat
+
+DATASET_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+"""A name that is one folder: letters, digits, underscore, and after the first character also dot and dash."""
+
+DatasetName = Annotated[str, Field(pattern=DATASET_NAME)]
 
 
 class AgentSettings(BaseModel):
@@ -88,8 +93,8 @@ class CaptureSettings(BaseModel):
 
     game: str
     """Name of the game, as in worldgen_core/games."""
-    dataset_name: str = "default"
-    """Name of the dataset; champions are kept by game and dataset name."""
+    dataset_name: DatasetName = "default"
+    """Name of the dataset: letters, digits, dot, dash, underscore; a champion is kept for each game and name."""
     mode: Literal["diverse", "strict"] = "diverse"
     """`diverse` mixes skill levels and exploration, several lives an episode; in `strict` mode the best agent
     plays alone, and only lives of the whole length count."""
