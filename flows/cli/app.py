@@ -11,6 +11,8 @@ from rich.console import Console
 from flows.cli import artifacts, build, server_commands, studio
 from storage.errors import WorldgenError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="worldgen",
     help="Turn recorded gameplay into a game that a neural network plays back.",
@@ -43,5 +45,13 @@ def run() -> None:
         errors.print(f"  next      {error.next_step}", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
-        errors.print("stopped: what was finished is kept; the same command goes on from there", markup=False)
-        sys.exit(130)
+        _say_stopped(errors)
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's own words for Ctrl-C
+            _say_stopped(errors)
+        raise
+
+
+def _say_stopped(errors: Console) -> None:
+    errors.print("stopped: what was finished is kept; the same command goes on from there", markup=False)

@@ -52,8 +52,8 @@ def build(
     from flows.cli.server import ensure_server
 
     config = resolve(game, profile, model, seed, device, set_)
-    quiet_prefect()
     ui_url = ensure_server()
+    quiet_prefect()
     console = Console(soft_wrap=True, highlight=False)
     from flows.games import recipe_of
     from worldgen_core.overrides import parse_assignments
@@ -129,7 +129,10 @@ def check_plan(name: str, recipe: Recipe, config: Config, force: list[str]) -> l
 
 
 def quiet_prefect() -> None:
-    """Keep Prefect's log lines off the terminal; they are in the UI, with the run."""
+    """Keep Prefect's log lines off the terminal; they are in the UI, with the run.
+
+    Comes after `ensure_server`: a server and worker that it starts inherit the environment, and must log.
+    """
     if not VERBOSE.get():
         adopt_environment({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
         logging.getLogger("prefect").propagate = False
