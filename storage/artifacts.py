@@ -4,6 +4,7 @@ artifacts/STAGE/KEY/      published files, manifest.json
 tmp/                      builds under way; never read by anyone else
 work/STAGE/KEY/           units and checkpoints from which a killed build goes on
 locks/                    one lock a key
+unpushed/STAGE/KEY        a mark on what the remote store has yet to get
 refs/, builds/            champions and build records (storage/champions.py, storage/builds.py)
 """
 
@@ -16,8 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from storage.atomic import disk_errors, sync_file, sync_folder, write_json
-from storage.errors import ManifestConflictError, ShardCorruptError, StorageError
+import psutil
+
+from storage.atomic import disk_errors, sync_file, sync_folder, write_bytes, write_json
+from storage.errors import ManifestConflictError, SchemaVersionError, ShardCorruptError, StorageError
 from storage.locks import hold_lock
 from storage.manifest import (
     FILE_NAME,
@@ -27,6 +30,7 @@ from storage.manifest import (
     describe_files,
     digest_files,
     find_damage,
+    parse_manifest,
     read_manifest,
 )
 from storage.remote import RemoteMirror
@@ -69,17 +73,23 @@ class ArtifactStore:
     def find(self, stage: str, key: str) -> tuple[Manifest | None, list[str]]:
         """Look an artifact up by its key: its manifest if it is there and whole, else what is wrong with it.
 
-        An artifact that only the remote store has is fetched first.
+        An artifact that only the remote store has is fetched first. Must be called with the key's lock held.
         """
+        manifest, damage = self.look(stage, key)
+        if manifest is None or (self.folder(stage, key) / FILE_NAME).is_file():
+            return manifest, damage
+        self._fetch(manifest)
+        return self.look(stage, key)
+
+    def look(self, stage: str, key: str) -> tuple[Manifest | None, list[str]]:
+        """Answer as `find` does, but write nothing: of what only the remote store has, read the manifest."""
         folder = self.folder(stage, key)
-        if self.remote is not None and not (folder / FILE_NAME).is_file():
-            self._fetch(stage, key)
         try:
             manifest = read_manifest(folder)
-        except StorageError as error:
+            if manifest is None:
+                return self._read_remote(stage, key), []
+        except (ShardCorruptError, SchemaVersionError, ManifestConflictError) as error:
             return None, [str(error)]
-        if manifest is None:
-            return None, []
         damage = find_damage(folder, manifest)
         return (None, damage) if damage else (manifest, [])
 
@@ -118,18 +128,33 @@ class ArtifactStore:
             target = self.folder(manifest.stage, manifest.key)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._retire(target)
+            if self.remote is not None:
+                write_bytes(self._unpushed(manifest.stage, manifest.key), b"")
             built.rename(target)
             sync_folder(target.parent)
             shutil.rmtree(
                 self.root / "work" / manifest.stage / manifest.key[:_KEY_LENGTH], ignore_errors=True
             )
-        if self.remote is not None:
-            self.remote.push(target, self._remote_name(manifest.stage, manifest.key))
+        self.push_pending(manifest.stage, manifest.key)
         return manifest
+
+    def is_pending(self, stage: str, key: str) -> bool:
+        """True for an artifact that was published here and has not reached the remote store."""
+        return self.remote is not None and self._unpushed(stage, key).exists()
+
+    def push_pending(self, stage: str, key: str) -> None:
+        """Upload an artifact that is pending. Must be called with the key's lock held.
+
+        Raises: TransientError; the artifact stays pending.
+        """
+        if self.remote is not None and self.is_pending(stage, key):
+            self.remote.push(self.folder(stage, key), _remote_name(stage, key))
+            self._unpushed(stage, key).unlink(missing_ok=True)
 
     def discard(self, stage: str, key: str) -> None:
         """Remove an artifact: first out of sight by a rename, then from the disk."""
         self._retire(self.folder(stage, key))
+        self._unpushed(stage, key).unlink(missing_ok=True)
 
     def manifests(self, stage: str | None = None) -> Iterator[Manifest]:
         """Every readable manifest, oldest first within a stage; unreadable ones are left to `verify`."""
@@ -174,7 +199,7 @@ class ArtifactStore:
         """Hash every file of one artifact and name what is wrong."""
         try:
             manifest = read_manifest(folder)
-        except (ShardCorruptError, StorageError) as error:
+        except StorageError as error:
             return [str(error)]
         return [] if manifest is None else find_damage(folder, manifest, full=True)
 
@@ -182,7 +207,7 @@ class ArtifactStore:
         """Remove temporary folders of processes that no longer run."""
         for folder in (self.root / "tmp").glob("*-*-*"):
             owner = folder.name.split("-")[-2]
-            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _retire(self, folder: Path) -> None:
@@ -192,25 +217,40 @@ class ArtifactStore:
                 folder.rename(grave)
             shutil.rmtree(grave.parent, ignore_errors=True)
 
-    def _fetch(self, stage: str, key: str) -> None:
+    def _read_remote(self, stage: str, key: str) -> Manifest | None:
+        if self.remote is None:
+            return None
+        text = self.remote.read_manifest(_remote_name(stage, key))
+        if text is None:
+            return None
+        where = f"{self.remote.url}/{_remote_name(stage, key)}/{FILE_NAME}"
+        manifest = parse_manifest(text, where=where)
+        if (manifest.stage, manifest.key) != (stage, key):
+            raise ManifestConflictError(
+                f"{where}: another artifact's manifest",
+                expected=f"{stage}/{key}",
+                found=f"{manifest.stage}/{manifest.key}",
+                next_step="run the same build again, which replaces it",
+            )
+        return manifest
+
+    def _fetch(self, manifest: Manifest) -> None:
+        """Copy an artifact from the remote store; whether its bytes are right is for `look` to say."""
         assert self.remote is not None, "only called with a remote store"
-        built = self.begin(stage)
-        if self.remote.pull(self._remote_name(stage, key), built):
-            manifest = read_manifest(built)
-            if manifest is None or manifest.key != key:
-                raise ManifestConflictError(
-                    f"{self.remote.url}/{self._remote_name(stage, key)}: another artifact's manifest",
-                    expected=f"key {key}",
-                    found=manifest.key if manifest else "no manifest",
-                    next_step="remove that folder from the remote store",
-                )
-            target = self.folder(stage, key)
-            with disk_errors(target):
+        built, target = self.begin(manifest.stage), self.folder(manifest.stage, manifest.key)
+        try:
+            with disk_errors(built):
+                self.remote.pull(_remote_name(manifest.stage, manifest.key), built, manifest.files)
+                write_json(built / FILE_NAME, manifest.model_dump(mode="json"))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._retire(target)
                 built.rename(target)
-        else:
+        finally:
             shutil.rmtree(built, ignore_errors=True)
 
-    def _remote_name(self, stage: str, key: str) -> str:
-        return f"artifacts/{stage}/{key[:_KEY_LENGTH]}"
+    def _unpushed(self, stage: str, key: str) -> Path:
+        return self.root / "unpushed" / stage / key[:_KEY_LENGTH]
+
+
+def _remote_name(stage: str, key: str) -> str:
+    return f"artifacts/{stage}/{key[:_KEY_LENGTH]}"

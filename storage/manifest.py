@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from storage.errors import SchemaVersionError, ShardCorruptError
 
@@ -86,6 +86,14 @@ class Manifest(BaseModel):
     created_at: str
     """UTC, ISO 8601."""
 
+    @field_validator("files")
+    @classmethod
+    def _files_lie_within(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{name} lies outside the artifact")
+        return files
+
     @property
     def ref(self) -> ArtifactRef:
         """The small pointer to this artifact."""
@@ -129,33 +137,41 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / FILE_NAME
     try:
-        text = path.read_text()
+        text = path.read_text(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return parse_manifest(text, where=str(path))
+
+
+def parse_manifest(text: str, *, where: str) -> Manifest:
+    """Read the text of a manifest; `where` is for messages only.
+
+    Raises: SchemaVersionError for another format version; ShardCorruptError for a text that is no manifest.
+    """
     try:
         raw = json.loads(text)
         version = raw.get("schema_version")
     except (ValueError, AttributeError) as error:
-        raise _not_a_manifest(path, str(error)) from error
+        raise _not_a_manifest(where, str(error)) from error
     if version != SCHEMA_VERSION:
         raise SchemaVersionError(
-            f"{path}: manifest of another format",
+            f"{where}: manifest of another format",
             expected=f"schema_version {SCHEMA_VERSION}",
             found=repr(version),
-            next_step=f"delete the folder {folder} to rebuild it, or use the worldgen version that wrote it",
+            next_step="use the worldgen version that wrote it, or run the same build, which replaces it",
         )
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
-        raise _not_a_manifest(path, f"{error.error_count()} wrong fields") from error
+        raise _not_a_manifest(where, f"{error.error_count()} wrong fields") from error
 
 
-def _not_a_manifest(path: Path, found: str) -> ShardCorruptError:
+def _not_a_manifest(where: str, found: str) -> ShardCorruptError:
     return ShardCorruptError(
-        f"{path}: not a readable manifest",
+        f"{where}: not a readable manifest",
         expected="the JSON that worldgen wrote",
         found=found,
-        next_step=f"delete the folder {path.parent}; the next build makes it again",
+        next_step="run the same build again, which replaces it",
     )
 
 

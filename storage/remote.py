@@ -6,7 +6,8 @@ last, and gives it to machines that do not have it yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,12 +26,15 @@ class RemoteMirror:
         self.url = url.rstrip("/")
 
     def push(self, folder: Path, name: str) -> None:
-        """Upload a published artifact; its manifest goes last, so readers never see half of it."""
+        """Upload a published artifact in the place of what was there.
+
+        The old manifest goes first and the new one comes last, so readers never see half of it.
+        """
         try:
             system, root = self._open()
             target = f"{root}/{name}"
             if system.exists(f"{target}/{FILE_NAME}"):
-                return
+                system.rm_file(f"{target}/{FILE_NAME}")
             files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
             for path in [*files, folder / FILE_NAME]:
                 remote = f"{target}/{path.relative_to(folder).as_posix()}"
@@ -39,20 +43,27 @@ class RemoteMirror:
         except OSError as error:
             raise self._fault("upload", name, error) from error
 
-    def pull(self, name: str, folder: Path) -> bool:
-        """Download an artifact into `folder`; False if the remote store does not have it."""
+    def read_manifest(self, name: str) -> str | None:
+        """The text of an artifact's manifest; None if the remote store does not have the artifact."""
         try:
             system, root = self._open()
-            source = f"{root}/{name}"
-            if not system.exists(f"{source}/{FILE_NAME}"):
-                return False
-            for remote in system.find(source):
-                path = folder / str(remote).removeprefix(f"{source}/")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                system.get_file(remote, str(path))
+            return bytes(system.cat_file(f"{root}/{name}/{FILE_NAME}")).decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
             raise self._fault("download", name, error) from error
-        return True
+
+    def pull(self, name: str, folder: Path, files: Iterable[str]) -> None:
+        """Download the named files of an artifact into `folder`; a missing one is left out."""
+        try:
+            system, root = self._open()
+            for file in files:
+                path = folder / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
+                    system.get_file(f"{root}/{name}/{file}", str(path))
+        except OSError as error:
+            raise self._fault("download", name, error) from error
 
     def _open(self) -> tuple[Any, str]:
         try:

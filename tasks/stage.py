@@ -165,6 +165,7 @@ class ManifestPolicy(CachePolicy):
         with store.lock(parts.stage, parts.key, on_wait=_say_waiting(parts.stage)):
             manifest, _damage = store.find(parts.stage, parts.key)
             if manifest is not None and not inputs["force"]:
+                store.push_pending(parts.stage, parts.key)
                 records.write(manifest.ref, key=parts.key)
             else:
                 (_record_folder() / parts.key).unlink(missing_ok=True)
@@ -201,13 +202,20 @@ def _build(stage: Stage[Any], settings: Any, inputs: Mapping[str, ArtifactRef], 
     parts = stage.key_parts(settings, inputs)
     with store.lock(stage.name, parts.key, on_wait=_say_waiting(stage.name)):
         manifest, damage = store.find(stage.name, parts.key)
-        if manifest is not None and not force:
+        if manifest is not None and (not force or (_is_retry() and store.is_pending(stage.name, parts.key))):
+            # A retry of a forced build whose upload failed has nothing left to do but upload.
+            store.push_pending(stage.name, parts.key)
             return manifest
         for problem in damage:
             logger.warning("rebuilding a damaged artifact", extra={"stage": stage.name, "problem": problem})
         if force:
             shutil.rmtree(store.resume_folder(stage.name, parts.key), ignore_errors=True)
         return _build_locked(store, stage, settings, inputs, parts)
+
+
+def _is_retry() -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.task_run.run_count > 1
 
 
 def _build_locked(

@@ -101,7 +101,7 @@ def find_predecessor(
     """
     for ref in earlier:
         if ref.stage == parts.stage and ref.key != parts.key:
-            manifest, _ = store.find(ref.stage, ref.key)
+            manifest, _ = store.look(ref.stage, ref.key)
             if manifest is not None:
                 return manifest
     same_game = [

@@ -84,7 +84,7 @@ class Planner:
         parts = stage.key_parts(settings, given)
         if waiting:
             return self._add(stage, parts, [*self._differences(stage, parts, waiting_for=given), *waiting])
-        manifest, damage = self.store.find(stage.name, parts.key)
+        manifest, damage = self.store.look(stage.name, parts.key)
         if manifest is None:
             reasons = damage or self._differences(stage, parts) or ["never built"]
             return self._add(stage, parts, reasons, promised=self._promised(parts) if damage else "")

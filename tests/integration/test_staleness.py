@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from storage.artifacts import ArtifactStore
+from storage.errors import TransientError
 from storage.location import open_store
+from storage.manifest import Manifest
+from storage.remote import RemoteMirror
 from tests.toy import recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -142,6 +145,60 @@ def test_force_rebuilds_one_stage_and_equal_bytes_stop_there(store: ArtifactStor
 
 def test_artifact_in_the_store_is_adopted_as_cached(store: ArtifactStore) -> None:
     shutil.rmtree(store.root / "prefect-results")
+    assert rebuilt() == []
+
+
+@pytest.fixture
+def remote(code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A remote store, in a folder."""
+    monkeypatch.setenv("WORLDGEN_STORE", f"file://{tmp_path}/remote")
+    monkeypatch.setattr("storage.location.project_root", lambda: tmp_path / "here")
+    return tmp_path / "remote" / "artifacts"
+
+
+@pytest.mark.parametrize("force", [None, ["numbers"]])
+def test_failed_upload_is_made_up_for_by_the_retry(
+    remote: Path, monkeypatch: pytest.MonkeyPatch, force: list[str] | None
+) -> None:
+    push, tries = RemoteMirror.push, []
+
+    def fail_once(self: RemoteMirror, folder: Path, name: str) -> None:
+        tries.append(name)
+        if len(tries) == 1:
+            raise TransientError("upload", expected="a network", found="none", next_step="again")
+        push(self, folder, name)
+
+    publish, published = ArtifactStore.publish, []
+
+    def count(self: ArtifactStore, built: Path, describe: Any) -> Manifest:
+        published.append(built)
+        return publish(self, built, describe)
+
+    monkeypatch.setattr(RemoteMirror, "push", fail_once)
+    monkeypatch.setattr(ArtifactStore, "publish", count)
+    recipe.build_toy(force=force)
+    assert len(tries) == len(ALL) + 1
+    assert len(published) == len(ALL), "an upload that failed is no reason to work again"
+    assert sorted(path.parent.parent.name for path in remote.rglob("manifest.json")) == sorted(ALL)
+
+
+def test_upload_that_a_killed_build_owes_is_made_up_for(remote: Path) -> None:
+    recipe.build_toy()
+    (owing,) = remote.glob("numbers/*/manifest.json")
+    owing.unlink()
+    mark = open_store().root / "unpushed" / "numbers" / owing.parent.name
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    assert rebuilt() == []
+    assert owing.is_file()
+    assert not mark.exists()
+
+
+def test_plan_of_what_the_remote_store_has_downloads_nothing(remote: Path, tmp_path: Path) -> None:
+    recipe.build_toy()
+    shutil.rmtree(tmp_path / "here")
+    assert {line.state for line in recipe.plan_toy()} == {"fresh"}
+    assert not (tmp_path / "here").exists()
     assert rebuilt() == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.builds import BuildRecord, read_builds, write_build
 from storage.champions import Champion, incumbent_for, promote, read_champion, read_history
-from storage.errors import SchemaVersionError, ShardCorruptError, StorageError
+from storage.errors import SchemaVersionError, ShardCorruptError, StorageError, TransientError
 from storage.garbage import collect_garbage, find_garbage, lineage
 from storage.manifest import KeyParts, Manifest, find_damage, read_manifest
 from storage.remote import RemoteMirror
@@ -112,6 +112,16 @@ def test_leftovers_of_dead_processes_are_cleared_and_live_ones_kept(store: Artif
     assert not dead.exists()
 
 
+def test_live_builds_are_known_without_a_proc_file_system(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = store.begin("a")
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: "/proc" not in str(path) and exists(path))
+    store.clear_leftovers()
+    assert mine.is_dir()
+
+
 def test_resolve_by_stage_key_and_digest(store: ArtifactStore) -> None:
     first = publish(store, parts_of("a", seed=1), {"one.txt": b"1"})
     second = publish(store, parts_of("a", seed=2), {"one.txt": b"2"})
@@ -138,7 +148,92 @@ def test_remote_store_gives_an_artifact_to_another_machine(tmp_path: Path, kind:
 
 def test_remote_url_without_driver_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be opened"):
-        RemoteMirror("nosuch://bucket").pull("a", tmp_path)
+        ArtifactStore(tmp_path, remote=RemoteMirror("nosuch://bucket")).find("a", "0" * 64)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[ArtifactStore, ArtifactStore, Path]:
+    """Two machines with one remote store, and the folder of that."""
+    mirror = RemoteMirror(f"file://{tmp_path}/remote")
+    here, there = (ArtifactStore(tmp_path / name, remote=mirror) for name in ("here", "there"))
+    return here, there, tmp_path / "remote" / "artifacts"
+
+
+Pair = tuple[ArtifactStore, ArtifactStore, Path]
+
+
+def test_failed_upload_stays_pending_until_it_succeeds(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there, remote = pair
+    with monkeypatch.context() as patch:
+        patch.setattr("fsspec.implementations.local.LocalFileSystem.put_file", _no_network)
+        with pytest.raises(TransientError, match="upload of"):
+            publish(here, parts_of("a"), {"one.txt": b"1"})
+    key = parts_of("a").key
+    assert here.is_pending("a", key)
+    assert there.find("a", key) == (None, [])
+    here.push_pending("a", key)
+    assert not here.is_pending("a", key)
+    assert there.find("a", key)[0] == here.find("a", key)[0]
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.put_file", _no_network)
+    here.push_pending("a", key)
+    assert remote.is_dir()
+
+
+def _no_network(*_arguments: object, **_options: object) -> None:
+    raise ConnectionError("no network")
+
+
+@pytest.mark.parametrize("rebuilt", [b"1", b"2"])
+def test_rebuilt_artifact_replaces_the_remote_one(pair: Pair, rebuilt: bytes) -> None:
+    here, there, remote = pair
+    key = publish(here, parts_of("a"), {"one.txt": b"1"}).key
+    (file,) = remote.rglob("one.txt")
+    file.write_bytes(b"x")
+    assert there.find("a", key) == (None, ["file corrupted: one.txt"])
+    manifest = publish(there, parts_of("a"), {"one.txt": rebuilt})
+    assert file.read_bytes() == rebuilt
+    third = ArtifactStore(there.root.with_name("third"), remote=there.remote)
+    assert third.find("a", key) == (manifest, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "not a readable manifest"),
+        ('{"schema_version": 99}', "schema_version 1; found 99"),
+        ("other", "another artifact's manifest"),
+        ("outside", "1 wrong fields"),
+    ],
+)
+def test_corrupt_remote_manifest_is_damage_that_a_build_replaces(pair: Pair, text: str, problem: str) -> None:
+    here, there, remote = pair
+    key = publish(here, parts_of("a"), {"one.txt": b"1"}).key
+    (file,) = remote.rglob("manifest.json")
+    if text == "other":
+        text = file.read_text().replace(key, "0" * 64)
+    elif text == "outside":
+        text = file.read_text().replace("one.txt", "../one.txt")
+    file.write_text(text)
+    for found, damage in (there.look("a", key), there.find("a", key)):
+        assert found is None
+        assert problem in damage[0]
+        assert str(file) in damage[0]
+        assert "which replaces it" in damage[0]
+        assert "tmp" not in damage[0].replace(str(remote), "")
+    manifest = publish(there, parts_of("a"), {"one.txt": b"1"})
+    third = ArtifactStore(there.root.with_name("third"), remote=there.remote)
+    assert third.find("a", key) == (manifest, [])
+
+
+def test_looking_reads_the_remote_manifest_and_writes_nothing(pair: Pair) -> None:
+    here, there, remote = pair
+    manifest = publish(here, parts_of("a"), {"one.txt": b"1"})
+    next(remote.rglob("one.txt")).unlink()
+    assert there.look("a", manifest.key) == (manifest, [])
+    assert there.look("b", manifest.key) == (None, [])
+    assert not there.root.exists()
+    assert there.find("a", manifest.key) == (None, ["file missing: one.txt"])
+    assert not list((there.root / "tmp").iterdir())
 
 
 def champion_of(model: Manifest, when: str) -> Champion:
