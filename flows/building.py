@@ -7,6 +7,7 @@ figures.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from flows.learning import Learned, is_promoted
 from storage.artifacts import ArtifactStore
 from storage.champions import Champion, promote
 from storage.location import open_store
-from storage.manifest import Manifest
+from storage.manifest import ArtifactRef, Manifest
 from tasks.publish import (
     PlanRow,
     Summary,
@@ -27,7 +28,9 @@ from tasks.publish import (
     publish_summary,
 )
 from tasks.steps import PlannedStage, Planner, Runner, RunStage, Steps, check_forced, earlier_refs
-from worldgen_core.config import Config
+from worldgen_core.config import Config, make_config
+from worldgen_core.device import choose_device
+from worldgen_core.overrides import assignments
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +99,7 @@ def make_summary(
             "model card": str(store.path(learned.decision) / "README.md"),
             "champion": _standing(learned, promoted=promoted),
         },
-        next_commands=[
-            f"worldgen sample {config.game}",
-            f"worldgen eval {config.game} --profile {config.profile} --model {config.model}",
-            f"worldgen plan {config.game} --profile {config.profile} --model {config.model}",
-        ],
+        next_commands=next_commands(recipe_name, config, learned.model),
         pictures=_pictures(store.manifest(learned.report), report),
     )
 
@@ -115,6 +114,30 @@ def _standing(learned: Learned, *, promoted: bool) -> str:
     if promoted:
         return "yes"
     return "no longer: it was replaced" if is_promoted(learned.decision) else "no: see the model card"
+
+
+def next_commands(recipe_name: str, config: Config, model: ArtifactRef) -> list[str]:
+    """Commands that mean this very build and its model, whichever model is the champion."""
+    artifact = f"{model.stage}/{model.key[:12]}"
+    commands = [
+        f"worldgen sample {config.game} --model {artifact}",
+        f"worldgen artifacts lineage {artifact}",
+    ]
+    if recipe_name == f"build-{config.game}":
+        commands.append(f"worldgen plan {config.game} {_arguments(config)}")
+    return commands
+
+
+def _arguments(config: Config) -> str:
+    """The options of `worldgen build` that give these settings."""
+    device = config.train.loop.device
+    plain = make_config(config.game, config.profile, model=config.model, seed=config.seed, device=device)
+    words = ["--profile", config.profile, "--model", config.model]
+    words += ["--seed", str(config.seed)] if config.seed else []
+    words += ["--device", device] if device != choose_device("auto").type else []
+    for assignment in assignments(plain.model_dump(mode="json"), config.model_dump(mode="json")):
+        words += ["--set", assignment]
+    return shlex.join(words)
 
 
 def _champion(config: Config, learned: Learned) -> Champion:

@@ -71,6 +71,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     return tree
 
 
+def assignments(base: Mapping[str, Any], changed: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+    """Return the `a.b=c` texts that turn one tree of JSON values into another of the same names."""
+    found: list[str] = []
+    for name, value in changed.items():
+        old, path = base.get(name), prefix + name
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and old.keys() == value.keys():
+            found += assignments(old, value, prefix=f"{path}.")
+        elif old != value:
+            found.append(f"{path}={_text(value)}")
+    return found
+
+
 def config_error(error: ValidationError, *, known: Iterable[str], where: str = "") -> ConfigError:
     """Turn pydantic's first complaint into one clear error with the nearest known setting."""
     first = error.errors(include_url=False)[0]
@@ -99,6 +111,11 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _text(value: Any) -> str:
+    """The shortest text that `_value` reads as `value`."""
+    return value if isinstance(value, str) and _value(value) == value else json.dumps(value)
 
 
 def _deep_merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def test_decide_writes_the_decision_and_a_model_card(tmp_path: Path) -> None:
     for folder in (model, report, incumbent, out):
         folder.mkdir()
     (model / "model.json").write_text(json.dumps(CARD))
+    (model / "manifest.json").write_text(json.dumps({"digest": "0123456789abcdef"}))
     (report / "report.json").write_text(json.dumps(make(height_error=9.0)))
     (incumbent / "report.json").write_text(json.dumps(make()))
     outcome = decide(publish_laptop(), model, report, incumbent, out=out)
@@ -91,7 +92,8 @@ def test_decide_writes_the_decision_and_a_model_card(tmp_path: Path) -> None:
     for expected in (
         "1,354,301 parameters",
         "| height_error_px_8 | 9 | at most 2 |",
-        "worldgen sample flappy",
+        "worldgen sample flappy --model 0123456789ab --out",
+        "worldgen artifacts lineage 0123456789ab",
     ):
         assert expected in readme
     assert "`channels` | 48, 128" in readme

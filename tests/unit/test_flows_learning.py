@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from flows.building import plan
+from flows.building import next_commands, plan
 from flows.learning import Learned, learn
 from storage.artifacts import ArtifactStore
 from storage.champions import Champion, promote
@@ -155,3 +156,40 @@ def test_reasons_name_training_settings_as_they_can_be_set(
     recipe(config, planner)
     [line] = [line for line in planner.stages if line.stage == "train_model"]
     assert f"{section}.loop.ema_decay 0.5 → {config.train.loop.ema_decay}" in line.reasons
+
+
+def test_next_commands_mean_this_very_build(store_root: Path) -> None:
+    from typer.testing import CliRunner
+
+    from flows.cli import build as command_line
+    from flows.cli.app import app
+
+    changes = {
+        "capture": {"dataset_name": "my-own"},
+        "direct": {"loop": {"ema_decay": 0.5}, "phases": [{"unroll": 2, "batch_size": 2, "num_steps": 3}]},
+        "evaluate": {"truth": "recording"},
+    }
+    config = make_config("flappy", "smoke", seed=4, device="cpu", overrides=changes)
+    ref = ArtifactRef(stage="train_model", key="0123456789abcdef", digest="d")
+    sample, lineage, again = next_commands("build-flappy", config, ref)
+    assert sample == "worldgen sample flappy --model train_model/0123456789ab"
+    assert lineage == "worldgen artifacts lineage train_model/0123456789ab"
+    assert "--seed 4" in again
+
+    meant: list[Config] = []
+
+    def remember(_name: str, _recipe: object, config: Config, _force: list[str]) -> list[object]:
+        meant.append(config)
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "check_plan", remember)
+        done = CliRunner().invoke(app, shlex.split(again)[1:])
+    assert done.exit_code == 0, done.output
+    assert meant == [config]
+
+
+def test_a_night_names_no_build_that_it_is_not(store_root: Path) -> None:
+    ref = ArtifactRef(stage="train_model", key="0123456789abcdef", digest="d")
+    commands = next_commands("nightly-retrain", make_config("flappy", "smoke"), ref)
+    assert not any("worldgen plan" in command for command in commands)

@@ -8,8 +8,13 @@ from typing import Any
 from worldgen_core.evaluation.report import headline, markdown_criteria, markdown_table, show
 
 
-def model_readme(card: Mapping[str, Any], report: Mapping[str, Any], reasons: Sequence[str]) -> str:
-    """Markdown of a model card from model.json, report.json and the reasons of the decision."""
+def model_readme(
+    card: Mapping[str, Any], report: Mapping[str, Any], reasons: Sequence[str], *, artifact: str
+) -> str:
+    """Markdown of a model card from model.json, report.json and the reasons of the decision.
+
+    `artifact` is the name by which commands know the model, champion or not.
+    """
     game, model = card["game"], card["model"]
     parameters = card.get("num_parameters", {})
     total = parameters.get("total", sum(parameters.values()))
@@ -27,7 +32,7 @@ def model_readme(card: Mapping[str, Any], report: Mapping[str, Any], reasons: Se
         *markdown_criteria(report["criteria"]),
         "",
         "Measured on held-out play that training never saw, against the true game under the same actions",
-        "where there is a simulator. `report.md` has all panels, `worldgen bench` gives speed.",
+        "where there is a simulator. `report.md` has all panels; the stage `benchmark` measures speed.",
         "",
         "## Champion or not",
         "",
@@ -48,8 +53,10 @@ def model_readme(card: Mapping[str, Any], report: Mapping[str, Any], reasons: Se
         "## Play it",
         "",
         "```",
-        f"worldgen sample {game} --out dream.gif    # the game and its dream side by side",
-        f"worldgen eval {game}                      # the table above, measured again where stale",
+        "# the game and its dream side by side",
+        f"worldgen sample {game} --model {artifact} --out dream.gif",
+        "# every stage that it was made by, with commit and key figure",
+        f"worldgen artifacts lineage {artifact}",
         "```",
     ]
     return "\n".join(lines) + "\n"

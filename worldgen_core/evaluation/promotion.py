@@ -25,6 +25,7 @@ DECISION_FILE = "decision.json"
 README_FILE = "README.md"
 _REPORT_FILE = "report.json"
 _CARD_FILE = "model.json"
+_MANIFEST_FILE = "manifest.json"
 
 
 class Verdict(NamedTuple):
@@ -47,7 +48,7 @@ def decide(
     verdict = judge_promotion(settings, candidate, incumbent)
     decision = {"promote": verdict.promote, "reasons": verdict.reasons}
     _write_text(out / DECISION_FILE, json.dumps(decision, indent=1, ensure_ascii=False) + "\n")
-    _write_text(out / README_FILE, model_readme(card, candidate, verdict.reasons))
+    _write_text(out / README_FILE, model_readme(card, candidate, verdict.reasons, artifact=_name(model)))
     word = "promoted" if verdict.promote else "not promoted"
     return Outcome(metrics=decision, headline=f"{word}: {verdict.reasons[-1]}")
 
@@ -106,6 +107,12 @@ def _observations(candidate: Mapping[str, Any]) -> list[str]:
         num_segments = candidate["panels"]["stability"]["num_segments"]
         sentences.append(f"{num_collapsed} of {num_segments} segments of its long rollouts collapse.")
     return sentences
+
+
+def _name(model: Path) -> str:
+    """The start of the model's digest, by which commands find it; a bare folder has none."""
+    manifest = model / _MANIFEST_FILE
+    return str(_read_json(manifest)["digest"])[:12] if manifest.is_file() else "ARTIFACT"
 
 
 def _num_collapsed(report: Mapping[str, Any]) -> int:
