@@ -94,7 +94,7 @@ class CaptureSettings(BaseModel):
     game: str
     """Name of the game, as in worldgen_core/games."""
     dataset_name: DatasetName = "default"
-    """Name of the dataset: letters, digits, dot, dash, underscore. Champions are kept by game and this name."""
+    """Name of the dataset: letters, digits, dot, dash, underscore. Champions are kept by game and name."""
     mode: Literal["diverse", "strict"] = "diverse"
     """`diverse` mixes skill levels and exploration, several lives an episode; in `strict` mode the best agent
     plays alone, and only lives of the whole length count."""
