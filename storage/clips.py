@@ -58,12 +58,13 @@ class ClipReader:
 
     @cached_property
     def _episodes(self) -> dict[str, EpisodeInfo]:
-        return {row.episode_id: row for row in read_episode_table(self.folder, self.info)}
+        read_info(self.folder)  # refuses another version of the format before its tables are read
+        return {row.episode_id: row for row in read_episode_table(self.folder)}
 
     @cached_property
     def _source(self) -> EpisodeSource:
         if self.info.format == "npz":
-            return NpzSource(self.folder, self.info)
+            return NpzSource(self.folder)
         return ParquetSource(self.folder, self.info, list(self._episodes.values()))
 
     def episodes(self, split: Split | None = None) -> list[EpisodeInfo]:
@@ -164,7 +165,7 @@ def read_info(folder: Path) -> DatasetInfo:
     return info_from_json(data, path=path)
 
 
-def read_episode_table(folder: Path, info: DatasetInfo) -> list[EpisodeInfo]:
+def read_episode_table(folder: Path) -> list[EpisodeInfo]:
     """Read `episodes.parquet`.
 
     Raises: ShardCorruptError.
@@ -178,7 +179,7 @@ def read_episode_table(folder: Path, info: DatasetInfo) -> list[EpisodeInfo]:
             f"{path}: episode table",
             expected="a Parquet file, one row an episode",
             found=f"{type(error).__name__}: {error}",
-            next_step=mending_command(info.game, info.stage),
+            next_step=mending_command(folder),
         ) from error
     rows = zip(*(columns[name] for name in EPISODE_COLUMNS), strict=True)
     return [EpisodeInfo(**dict(zip(EPISODE_COLUMNS, row, strict=True))) for row in rows]

@@ -215,7 +215,7 @@ class LatentReader:
 
     def corrupt(self, path: Path, expected: str, found: str) -> ShardCorruptError:
         """The error for a damaged file, with the command that mends it."""
-        next_step = mending_command(self.info.game, self.info.stage)
+        next_step = mending_command(self.folder)
         return ShardCorruptError(f"{path}", expected=expected, found=found, next_step=next_step)
 
     @cached_property
@@ -264,7 +264,7 @@ def _read_index(folder: Path) -> tuple[LatentInfo, dict[str, LatentEntry]]:
             f"{path}: index of latents",
             expected=f"the JSON of latents, format {LATENT_SCHEMA_VERSION}",
             found=f"{type(error).__name__}: {error}",
-            next_step=mending_command("GAME", "encode_latents"),
+            next_step=mending_command(folder),
         ) from error
     raise SchemaVersionError(
         f"{path}: format of latents",

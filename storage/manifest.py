@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from storage.atomic import disk_errors
 from storage.errors import SchemaVersionError, ShardCorruptError
 
 SCHEMA_VERSION = 1
@@ -179,7 +180,8 @@ def find_damage(folder: Path, manifest: Manifest, *, full: bool = False) -> list
     """Name every file that does not hold what the manifest promises; an empty list means whole.
 
     Size and modification time are compared first, and the SHA-256 where they differ (always with `full`). A
-    file that was merely copied gets its recorded time back, so that the next check is fast again.
+    file that was merely copied gets its recorded time back, so that the next check is fast again; a damaged
+    one that looked untouched loses it, so that every check sees the damage from then on.
     """
     damage: list[str] = []
     for name, entry in manifest.files.items():
@@ -198,6 +200,9 @@ def _check_file(path: Path, entry: FileEntry, *, full: bool) -> str | None:
         return "file corrupted"
     if full or stat.st_mtime_ns != entry.mtime_ns:
         if hash_file(path) != entry.sha256:
+            if stat.st_mtime_ns == entry.mtime_ns:
+                with disk_errors(path):
+                    os.utime(path)
             return "file corrupted"
         if stat.st_mtime_ns != entry.mtime_ns:
             os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))

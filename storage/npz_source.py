@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from storage.cache import BoundedCache
 from storage.errors import ShardCorruptError
 from storage.npz import read_episode, read_steps
-from storage.records import DatasetInfo, Episode, EpisodeInfo, StepTable
+from storage.records import Episode, EpisodeInfo, StepTable
 from storage.schema import mending_command, npz_file
 
 EPISODE_CACHE_BYTES = 256 * 2**20
@@ -20,9 +20,9 @@ STEP_CACHE_BYTES = 4 * 2**20
 class NpzSource:
     """One NPZ file an episode."""
 
-    def __init__(self, folder: Path, info: DatasetInfo) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next_step = mending_command(info.game, info.stage)
+        self._next_step = mending_command(folder)
         self._episodes = BoundedCache[Episode](EPISODE_CACHE_BYTES, size_bytes=lambda it: it.frames.nbytes)
         self._steps = BoundedCache[StepTable](STEP_CACHE_BYTES, size_bytes=lambda it: it.num_bytes)
 

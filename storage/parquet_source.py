@@ -135,7 +135,7 @@ class ParquetSource:
             f"{self._folder / name}, {place}",
             expected=expected,
             found=f"{type(error).__name__}: {error}",
-            next_step=mending_command(self._info.game, self._info.stage),
+            next_step=mending_command(self._folder),
         )
 
 

@@ -117,7 +117,7 @@ class DatasetInfo:
     """`dataset.json`: what is true of every episode of a dataset.
 
     Give the first six facts; the writer fills in `format` and `statistics`. `stage` is the stage that makes
-    this dataset, so that a damaged file can name the command that mends it.
+    this dataset.
     """
 
     game: str

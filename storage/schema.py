@@ -72,9 +72,12 @@ def npz_file(shard: int) -> str:
     return f"episode-{shard:05d}.npz"
 
 
-def mending_command(game: str, stage: str) -> str:
-    """The command that makes a damaged artifact again, as an error's next step."""
-    return f"run `worldgen build {game} --force {stage}`"
+def mending_command(folder: Path) -> str:
+    """What mends the damaged artifact, or other folder of data, as an error's next step."""
+    if folder.parent.parent.name == "artifacts":
+        name = f"{folder.parent.name}/{folder.name}"
+        return f"run `worldgen artifacts verify {name}`, then the build that made it again"
+    return f"make {folder} again, as it was made"
 
 
 def info_to_json(info: DatasetInfo) -> bytes:
@@ -120,7 +123,7 @@ def _bad_json(path: Path, error: Exception) -> ShardCorruptError:
         f"{path}: dataset description",
         expected=f"the JSON of a dataset, format {SCHEMA_VERSION}",
         found=f"{type(error).__name__}: {error}",
-        next_step="build the dataset again (`worldgen build GAME --force capture`)",
+        next_step=mending_command(path.parent),
     )
 
 

@@ -1,4 +1,4 @@
-"""A full check of a dataset: every chunk decoded, every step read, every episode compared with its digest."""
+"""Which episodes of a dataset or of latents are damaged: every one decoded and compared with its digest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from storage.clips import ClipReader
-from storage.errors import ShardCorruptError
+from storage.errors import ShardCorruptError, StorageError
+from storage.latents import LATENTS_FILE, verify_latents
 from storage.records import EpisodeInfo
-from storage.schema import episode_digest, mending_command
+from storage.schema import DATASET_FILE, episode_digest, mending_command
+
+
+def damaged_units(folder: Path) -> list[str]:
+    """Say which episodes of a damaged artifact are hit, and where; empty for artifacts without episodes."""
+    try:
+        if (folder / DATASET_FILE).is_file():
+            return [_place(error) for _, error in verify_dataset(folder) if error]
+        if (folder / LATENTS_FILE).is_file():
+            return [_place(error) for error in verify_latents(folder)]
+    except StorageError as error:
+        return [_place(error)]
+    return []
+
+
+def _place(error: StorageError) -> str:
+    return f"{error.what}: expected {error.expected}; found {error.found}"
 
 
 def verify_dataset(folder: Path) -> Iterator[tuple[EpisodeInfo, ShardCorruptError | None]]:
@@ -32,5 +49,5 @@ def _differs(reader: ClipReader, row: EpisodeInfo, digest: str) -> ShardCorruptE
         f"{reader.folder}: episode {row.episode_id!r} in shard {row.shard}",
         expected=f"digest {row.digest}",
         found=f"digest {digest}",
-        next_step=mending_command(reader.info.game, reader.info.stage),
+        next_step=mending_command(reader.folder),
     )

@@ -12,7 +12,8 @@ from storage.shards import write_dataset
 
 HEIGHT, WIDTH = 6, 4
 INFO = DatasetInfo("flappy", "tiny", HEIGHT, WIDTH, 30.0, ("idle", "flap"))
-NEXT_STEP = "worldgen build flappy --force capture"
+NEXT_STEP = "again, as it was made"
+"""What mends a dataset outside a store."""
 
 
 def make_episode(

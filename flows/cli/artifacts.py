@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from storage.artifacts import ArtifactStore
+from storage.builds import read_builds
 from storage.champions import read_champions
 from storage.errors import StorageError
 from storage.garbage import KEPT_BUILDS, collect_garbage, find_garbage, lineage
@@ -67,19 +70,23 @@ def show_lineage(name: Name) -> None:
 def verify(
     name: Annotated[str, typer.Argument(help="An artifact; all of them by default.")] = "",
 ) -> None:
-    """Hash every file and name what is damaged; exit status 1 if anything is."""
+    """Hash every file, name what is damaged and mark it for the next build; exit status 1 if anything is."""
+    from storage.verify import damaged_units
+
     store = open_store()
     folders = [store.path(store.resolve(name).ref)] if name else store.folders()
     damaged = {folder: problems for folder in folders if (problems := store.verify(folder))}
     for folder, problems in damaged.items():
         typer.echo(f"{folder}: {'; '.join(problems)}")
+        for line in [*damaged_units(folder), f"part of: {_builds_of(store, folder)}"]:
+            typer.echo(f"    {line}")
     typer.echo(f"{len(folders) - len(damaged)} of {len(folders)} artifacts are whole")
     if damaged:
         raise StorageError(
             f"{len(damaged)} artifacts",
             expected="files that hold what their manifests promise",
-            found="the damage named above",
-            next_step="run the build again: it makes damaged artifacts anew",
+            found="the damage named above; it is marked, so that every build and plan sees it",
+            next_step="run the same build again, with the same options: it makes damaged artifacts anew",
         )
 
 
@@ -99,6 +106,16 @@ def gc(
         collect_garbage(store, garbage)
     freed = "would free" if dry_run else "freed"
     typer.echo(f"{freed} {_megabytes(garbage.size_bytes)}: {len(garbage.artifacts)} artifacts")
+
+
+def _builds_of(store: ArtifactStore, folder: Path) -> str:
+    """The recipes and variants whose builds used an artifact."""
+    used = {
+        f"{build.recipe} {build.variant}"
+        for build in read_builds(store.root)
+        if any(store.folder(ref.stage, ref.key) == folder for ref in build.stages)
+    }
+    return ", ".join(sorted(used)) or "no build on record"
 
 
 def _row(manifest: Manifest) -> dict[str, object]:

@@ -83,6 +83,9 @@ def test_full_verification_sees_what_size_and_time_hide(store: ArtifactStore) ->
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert find_damage(path.parent, manifest) == []
     assert store.verify(path.parent) == ["file corrupted: one.txt"]
+    assert store.find("a", manifest.key) == (None, ["file corrupted: one.txt"])
+    path.write_bytes(b"12345")
+    assert store.find("a", manifest.key) == (manifest, [])
 
 
 def test_manifest_of_another_format_and_garbage_are_told_apart(store: ArtifactStore) -> None:

@@ -233,4 +233,16 @@ def test_verify_goes_on_after_a_corrupt_chunk(tmp_path: Path) -> None:
     flip(path, int(value_ranges(path, "pixels").offset[0]) + 50)
     results = {row.episode_id: error for row, error in verify_dataset(tmp_path)}
     assert [name for name, error in results.items() if error] == ["episode 0"]
-    assert "worldgen build pokemon --force slice_videos" in str(results["episode 0"])
+    assert str(results["episode 0"]).endswith(f"Next: make {tmp_path} again, as it was made")
+
+
+def test_damage_in_a_store_names_the_artifact_to_verify(tmp_path: Path) -> None:
+    folder = tmp_path / "artifacts" / "capture" / "0123456789"
+    make_dataset(folder, make_episodes(3))
+    (folder / "frames-00000.parquet").unlink()
+    (folder / "dataset.json").write_text((folder / "dataset.json").read_text())
+    with pytest.raises(ShardCorruptError, match=r"Next: run `worldgen artifacts verify capture/0123456789`"):
+        read_everything(folder)
+    (folder / "dataset.json").write_text("{")
+    with pytest.raises(ShardCorruptError, match=r"Next: run `worldgen artifacts verify capture/0123456789`"):
+        read_everything(folder)

@@ -14,7 +14,7 @@ from storage.errors import SchemaVersionError, ShardCorruptError, StorageError
 from storage.latents import LatentInfo, LatentReader, LatentWriter, verify_latents
 
 INFO = LatentInfo("flappy", channels=4, height=3, width=2)
-NEXT_STEP = "worldgen build flappy --force encode_latents"
+NEXT_STEP = "again, as it was made"
 
 
 def make_latents(count: int, num_frames: int = 20) -> dict[str, np.ndarray]:
