@@ -97,7 +97,11 @@ class ArtifactStore:
         self, stage: str, key: str, *, on_wait: Callable[[str], None] | None = None
     ) -> AbstractContextManager[None]:
         """Hold the one lock of a key: of two builds of one thing, one works and the other waits."""
-        return hold_lock(self.root / "locks" / f"{stage}-{key[:_KEY_LENGTH]}.lock", on_wait=on_wait)
+        return hold_lock(self.lock_path(stage, key), on_wait=on_wait)
+
+    def lock_path(self, stage: str, key: str) -> Path:
+        """The file of a key's lock."""
+        return self.root / "locks" / f"{stage}-{key[:_KEY_LENGTH]}.lock"
 
     def resume_folder(self, stage: str, key: str) -> Path:
         """The folder of units and checkpoints that survive a killed build of this key."""

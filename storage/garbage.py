@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from storage.artifacts import ArtifactStore
 from storage.builds import build_path, split_builds
 from storage.champions import read_champions, read_history
+from storage.locks import hold_lock_if_free, is_held
 from storage.manifest import Manifest
 
 KEPT_BUILDS = 5
 """How many builds of each recipe and variant count as recent."""
+KEPT_WORK_DAYS = 7.0
+"""For how many days after its last change the work of an unfinished build is kept."""
 
 
 @dataclass(frozen=True)
@@ -22,23 +26,33 @@ class Garbage:
 
     artifacts: tuple[Manifest, ...]
     leftovers: tuple[Path, ...]
-    """Work folders of published artifacts, and records of builds that are no longer recent."""
+    """Records of builds that are no longer recent."""
+    work: tuple[Path, ...]
+    """Units and checkpoints of builds that were killed and never went on."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the artifacts and leftovers take."""
-        loose = sum(
-            path.stat().st_size for top in self.leftovers for path in [top, *top.rglob("*")] if path.is_file()
-        )
+        """Bytes that all of it takes."""
+        loose = sum(size_of(path) for path in (*self.leftovers, *self.work))
         return loose + sum(manifest.size_bytes for manifest in self.artifacts)
 
 
-def find_garbage(store: ArtifactStore, *, kept_builds: int = KEPT_BUILDS) -> Garbage:
-    """Name everything that no champion, no champion before it and no recent build needs. Changes nothing."""
+def size_of(top: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    return sum(path.stat().st_size for path in [top, *top.rglob("*")] if path.is_file())
+
+
+def find_garbage(
+    store: ArtifactStore, *, kept_builds: int = KEPT_BUILDS, kept_work_days: float = KEPT_WORK_DAYS
+) -> Garbage:
+    """Name everything that no champion, no champion before it and no recent build needs. Changes nothing.
+
+    Work of unfinished builds counts as needed while a build goes on with it, and for `kept_work_days` days.
+    """
     manifests = list(store.manifests())
     needed = _with_inputs(_roots(store, kept_builds), manifests)
     unused = tuple(manifest for manifest in manifests if manifest.digest not in needed)
-    return Garbage(unused, tuple(_finished_work(store, manifests)) + _old_records(store, kept_builds))
+    return Garbage(unused, _old_records(store, kept_builds), tuple(_old_work(store, kept_work_days)))
 
 
 def collect_garbage(store: ArtifactStore, garbage: Garbage) -> None:
@@ -47,10 +61,11 @@ def collect_garbage(store: ArtifactStore, garbage: Garbage) -> None:
         with store.lock(manifest.stage, manifest.key):
             store.discard(manifest.stage, manifest.key)
     for path in garbage.leftovers:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    for folder in garbage.work:
+        with hold_lock_if_free(_lock_of(store, folder)) as free:
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
     store.clear_leftovers()
 
 
@@ -92,12 +107,22 @@ def _with_inputs(roots: Iterable[str], manifests: Iterable[Manifest]) -> set[str
     return needed
 
 
-def _finished_work(store: ArtifactStore, manifests: Iterable[Manifest]) -> list[Path]:
-    published = {
-        store.folder(item.stage, item.key).relative_to(store.root / "artifacts") for item in manifests
-    }
-    work = store.root / "work"
-    return [folder for folder in sorted(work.glob("*/*")) if folder.relative_to(work) in published]
+def _old_work(store: ArtifactStore, kept_days: float) -> list[Path]:
+    """Work folders that no build holds: of killed builds, since publishing removes an artifact's own."""
+    limit = time.time() - kept_days * 24 * 3600
+    return [
+        folder
+        for folder in sorted((store.root / "work").glob("*/*"))
+        if not is_held(_lock_of(store, folder)) and _last_change(folder) < limit
+    ]
+
+
+def _last_change(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+
+
+def _lock_of(store: ArtifactStore, work: Path) -> Path:
+    return store.lock_path(work.parent.name, work.name)
 
 
 def _old_records(store: ArtifactStore, kept_builds: int) -> tuple[Path, ...]:

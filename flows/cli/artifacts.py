@@ -14,7 +14,14 @@ from storage.artifacts import ArtifactStore
 from storage.builds import read_builds
 from storage.champions import read_champions
 from storage.errors import StorageError
-from storage.garbage import KEPT_BUILDS, collect_garbage, find_garbage, lineage
+from storage.garbage import (
+    KEPT_BUILDS,
+    KEPT_WORK_DAYS,
+    collect_garbage,
+    find_garbage,
+    lineage,
+    size_of,
+)
 from storage.location import open_store
 from storage.manifest import Manifest
 
@@ -94,18 +101,23 @@ def verify(
 def gc(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
     keep: Annotated[int, typer.Option(min=1, help="Builds of each recipe to keep.")] = KEPT_BUILDS,
+    work_days: Annotated[
+        float, typer.Option(min=0, help="Days to keep checkpoints and units of a build that never went on.")
+    ] = KEPT_WORK_DAYS,
 ) -> None:
-    """Remove what no champion and no recent build needs."""
+    """Remove what no champion and no recent build needs, and old work of builds that were killed."""
     store = open_store()
-    garbage = find_garbage(store, kept_builds=keep)
+    garbage = find_garbage(store, kept_builds=keep, kept_work_days=work_days)
     for manifest in garbage.artifacts:
         typer.echo(f"{manifest.stage}/{manifest.key[:12]}  {_megabytes(manifest.size_bytes)}")
-    for path in garbage.leftovers:
-        typer.echo(f"{path.relative_to(store.root)}")
+    for path in (*garbage.work, *garbage.leftovers):
+        typer.echo(f"{path.relative_to(store.root)}  {_megabytes(size_of(path))}")
+    size_bytes = garbage.size_bytes
     if not dry_run:
         collect_garbage(store, garbage)
     freed = "would free" if dry_run else "freed"
-    typer.echo(f"{freed} {_megabytes(garbage.size_bytes)}: {len(garbage.artifacts)} artifacts")
+    counts = f"{len(garbage.artifacts)} artifacts, work of {len(garbage.work)} unfinished builds"
+    typer.echo(f"{freed} {_megabytes(size_bytes)}: {counts}")
 
 
 def _builds_of(store: ArtifactStore, folder: Path) -> str:

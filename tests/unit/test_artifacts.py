@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -349,3 +350,35 @@ def test_garbage_spares_champions_recent_builds_and_their_inputs(store: Artifact
     assert {item.digest for item in store.manifests()} == {data.digest, used.digest, recent.digest}
     assert [build.build_id for build in read_builds(store.root)] == ["1"]
     assert [(depth, item.stage) for depth, item in lineage(store, used)] == [(0, "model"), (1, "data")]
+
+
+def leave_work(store: ArtifactStore, stage: str, *, days_ago: float) -> Path:
+    """Units of a build, last changed some days ago."""
+    folder = store.resume_folder(stage, "0" * 64)
+    (folder / "unit-1").write_bytes(b"x" * 2_000_000)
+    changed = time.time() - days_ago * 24 * 3600
+    for path in (folder / "unit-1", folder):
+        os.utime(path, (changed, changed))
+    return folder
+
+
+def test_old_work_that_no_build_holds_is_garbage(store: ArtifactStore) -> None:
+    old = leave_work(store, "old", days_ago=8)
+    recent = leave_work(store, "recent", days_ago=6)
+    held = leave_work(store, "held", days_ago=8)
+    with store.lock("held", "0" * 64):
+        garbage = find_garbage(store)
+        assert garbage.work == (old,)
+        assert garbage.size_bytes == 2_000_000
+    assert find_garbage(store, kept_work_days=1.0).work == (held, old, recent)
+    with store.lock("old", "0" * 64):
+        collect_garbage(store, garbage)
+        assert old.exists(), "a build that went on in the meantime keeps its work"
+    collect_garbage(store, garbage)
+    assert [path for path in (old, recent, held) if path.exists()] == [recent, held]
+
+
+def test_a_file_that_changed_lately_keeps_its_whole_work_folder(store: ArtifactStore) -> None:
+    folder = leave_work(store, "a", days_ago=8)
+    os.utime(folder / "unit-1")
+    assert find_garbage(store).work == ()

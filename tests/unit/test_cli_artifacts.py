@@ -86,3 +86,18 @@ def test_verify_of_other_artifacts_names_files_alone(store: ArtifactStore) -> No
     lines = run("verify").output.splitlines()
     assert lines[0].endswith("file corrupted: report.md")
     assert lines[1] == "    part of: no build on record"
+
+
+def test_gc_shows_old_work_with_its_size_before_it_goes(store: ArtifactStore) -> None:
+    folder = store.resume_folder("train_model", "0" * 64)
+    (folder / "checkpoint").write_bytes(b"x" * 1_500_000)
+    for path in (folder / "checkpoint", folder):
+        os.utime(path, (1, 1))
+    line = f"{folder.relative_to(store.root)}  1.5 MB"
+    dry = run("gc", "--dry-run").output
+    assert line in dry
+    assert "would free 1.5 MB: 0 artifacts, work of 1 unfinished builds" in dry
+    assert folder.exists()
+    assert line not in run("gc", "--work-days", "100000").output
+    assert "freed 1.5 MB" in run("gc").output
+    assert not folder.exists()
