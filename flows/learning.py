@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import get_args
 
+from storage.artifacts import ArtifactStore
 from storage.champions import Champion, incumbent_for, read_champion
 from storage.errors import StorageError
 from storage.location import open_store
@@ -78,9 +79,14 @@ def _incumbent(config: Config, model: ArtifactRef) -> Champion | None:
     """Whom `model` has to beat; the champion of today where a garbage collection took whom it once beat."""
     store, dataset_name = open_store(), config.capture.dataset_name
     rival = incumbent_for(store.root, config.game, dataset_name, model)
-    if rival is not None and store.find(rival.model.stage, rival.model.key)[0] is None:
-        return read_champion(store.root, config.game, dataset_name)
-    return rival
+    if rival is None or _is_here(store, rival.model):
+        return rival
+    return read_champion(store.root, config.game, dataset_name)
+
+
+def _is_here(store: ArtifactStore, ref: ArtifactRef) -> bool:
+    """Whether an artifact is whole on this machine; writes nothing, since a plan asks too."""
+    return store.folder(ref.stage, ref.key).is_dir() and store.look(ref.stage, ref.key)[0] is not None
 
 
 def _measure_again(config: Config, rival: Champion, dataset: ArtifactRef, call: Steps) -> ArtifactRef:
