@@ -2,7 +2,8 @@
 
 Imports are followed in the source, without running it; each module counts as its normalised syntax tree, so
 comments, docstrings and formatting do not matter. What is loaded by name at run time (a game, a model) is
-declared by the stage.
+declared by the stage. Of a settings module only the methods of its classes count (properties, validators),
+with what they name: the values that it declares are in the key by themselves, resolved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from worldgen_core.errors import ConfigError
 
 NEUTRAL = frozenset(
     {
-        # Settings classes and the words they accept: resolved values are a part of the key of their own.
+        # The tree of settings and the words they accept: resolved values are a part of the key of their own.
         "worldgen_core.config",
         "worldgen_core.names",
         # Errors, progress and the outcome record say something about the work and change none of it.
@@ -28,12 +29,19 @@ NEUTRAL = frozenset(
         "worldgen_core.outcome",
     }
 )
-"""Modules that cannot change a stage's bytes, so neither hashed nor followed; `settings` modules too."""
+"""Modules that cannot change a stage's bytes, so neither hashed nor followed."""
 
 
-def is_neutral(module: str) -> bool:
-    """True for modules that cannot change what a stage makes."""
-    return module in NEUTRAL or module.rpartition(".")[2].endswith("settings")
+def is_neutral(module: str, *, root: Path | None = None) -> bool:
+    """True for modules that cannot change what a stage makes: those listed, and settings without methods."""
+    if module in NEUTRAL or not _is_settings(module):
+        return module in NEUTRAL
+    path = _source_file(module, root or project_root())
+    return path is None or not _read_module(path, module, path.stat().st_mtime_ns)[0]
+
+
+def _is_settings(module: str) -> bool:
+    return module.endswith("settings")
 
 
 def fingerprint(modules: Iterable[str], *, root: Path | None = None) -> dict[str, str]:
@@ -57,11 +65,12 @@ def fingerprint(modules: Iterable[str], *, root: Path | None = None) -> dict[str
     while queue:
         name = queue.pop()
         path = _source_file(name, base)
-        if name in visited or path is None or is_neutral(name):
+        if name in visited or path is None or name in NEUTRAL:
             continue
         visited.add(name)
         digest, imports = _read_module(path, name, path.stat().st_mtime_ns)
-        seen[path.relative_to(base).as_posix()] = digest
+        if digest:
+            seen[path.relative_to(base).as_posix()] = digest
         queue.extend(module for found in imports for module in _with_parents(found))
     return dict(sorted(seen.items()))
 
@@ -80,7 +89,10 @@ def _source_file(module: str, base: Path) -> Path | None:
 
 @lru_cache(maxsize=4096)
 def _read_module(path: Path, name: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
-    """Hash one file and list the modules it may import; cached until the file changes."""
+    """Hash one file and list the modules it may import; cached until the file changes.
+
+    The hash is empty for settings without methods.
+    """
     try:
         tree = ast.parse(path.read_text())
     except SyntaxError as error:
@@ -91,9 +103,61 @@ def _read_module(path: Path, name: str, _mtime_ns: int) -> tuple[str, tuple[str,
             next_step="correct the file, then run the same command again",
         ) from error
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    imports = tuple(sorted(set(_imports(tree, package))))
+    imports = set(_imports(tree, package))
     _drop_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    if _is_settings(name):
+        tree = _methods_with_what_they_name(tree)
+        imports = {module for module in imports if _is_settings(module)} | set(_imports(tree, package))
+        if not tree.body:
+            return "", tuple(sorted(imports))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imports))
+
+
+def _methods_with_what_they_name(tree: ast.Module) -> ast.Module:
+    """The methods of a module's classes, and the functions, constants and imports that they use, in order."""
+    named = {name: part for statement in tree.body for name, part in _bindings(statement)}
+    used: dict[str, ast.stmt] = {}
+    queue: list[ast.AST] = []
+    for owner in [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]:
+        methods = [part for part in owner.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
+        used |= {f"{owner.name}.{method.name}": method for method in methods}
+        queue += methods
+    while queue:
+        part = queue.pop()
+        _drop_annotations(part)
+        names = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+        for name in (names & named.keys()) - used.keys():
+            used[name] = named[name]
+            queue.append(named[name])
+    owners = [ast.Expr(ast.Constant(name)) for name in sorted(used)]
+    return ast.Module(body=[*owners, *(used[name] for name in sorted(used))], type_ignores=[])
+
+
+def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that a statement gives to functions, constants and imports, each with its part."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield statement.name, statement
+    elif isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        for node in (node for target in targets for node in ast.walk(target)):
+            if isinstance(node, ast.Name):
+                yield node.id, statement
+    elif isinstance(statement, ast.Import):
+        for alias in statement.names:
+            yield alias.asname or alias.name.partition(".")[0], ast.Import([alias])
+    elif isinstance(statement, ast.ImportFrom):
+        for alias in statement.names:
+            part = ast.ImportFrom(statement.module, [alias], statement.level)
+            yield alias.asname or alias.name, part
+
+
+def _drop_annotations(tree: ast.AST) -> None:
+    """Drop what a function says about types: its arguments' and its result's are not evaluated."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -78,6 +78,103 @@ def test_missing_and_broken_modules_are_named(root: Path) -> None:
 
 
 def test_neutral_modules_are_listed_in_one_place() -> None:
-    assert is_neutral("worldgen_core.training.direct_settings")
     assert is_neutral("worldgen_core.progress")
+    assert is_neutral("worldgen_core.training.loop_settings")
     assert not is_neutral("worldgen_core.seeds")
+
+
+@pytest.mark.parametrize("name", ["evaluation.settings", "training.direct_settings", "agents.settings"])
+def test_settings_with_methods_count(name: str) -> None:
+    assert not is_neutral(f"worldgen_core.{name}")
+    assert f"worldgen_core/{name.replace('.', '/')}.py" in fingerprint([f"worldgen_core.{name}"])
+
+
+SETTINGS = '''"""Settings."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, model_validator
+
+from pkg.counting import count
+from pkg.deep.more_settings import More
+from pkg.types import Kind
+
+SHARE = 3
+OTHER = 4
+
+
+class Settings(BaseModel):
+    """All of it."""
+
+    games: int = 12
+    """How many."""
+    kind: Kind = Kind()
+    more: More = More()
+
+    @property
+    def slots(self) -> int:
+        """Slots of a player."""
+        return _at_least_one(count(self.games) // SHARE)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if self.games > 100:
+            raise ValueError("too many")
+        return self
+
+
+def _at_least_one(value: int) -> int:
+    return max(value, 1)
+
+
+def smoke() -> Settings:
+    return Settings(games=3)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("games: int = 12", "games: int = 13", False),
+        ("games: int = 12", "games: int = 12\n    waits: bool = False", False),
+        ('"""How many."""', '"""Number of games."""', False),
+        ('"""Slots of a player."""', '"""Another docstring."""', False),
+        ("def slots(self) -> int:", "def slots(self) -> float:", False),
+        ("Settings(games=3)", "Settings(games=5)", False),
+        ("OTHER = 4", "OTHER = 5", False),
+        ("SHARE = 3", "SHARE = 4", True),
+        ("// SHARE", "// (SHARE + 1)", True),
+        ("max(value, 1)", "max(value, 2)", True),
+        ("self.games > 100", "self.games > 50", True),
+        ("    @property\n", "    @cached_property\n", True),
+    ],
+)
+def test_of_settings_only_methods_and_what_they_name_count(
+    root: Path, old: str, new: str, changes: bool
+) -> None:
+    write(
+        root,
+        {
+            "pkg/main.py": "from pkg.settings import Settings\n",
+            "pkg/settings.py": SETTINGS,
+            "pkg/counting.py": "def count(n): return n\n",
+            "pkg/types.py": "class Kind: pass\n",
+            "pkg/deep/more_settings.py": "class More:\n    def f(self): return 1\n",
+        },
+    )
+    before = fingerprint(["pkg.main"], root=root)
+    assert list(before) == [
+        "pkg/__init__.py",
+        "pkg/counting.py",
+        "pkg/deep/__init__.py",
+        "pkg/deep/more_settings.py",
+        "pkg/main.py",
+        "pkg/settings.py",
+    ]
+    assert not is_neutral("pkg.settings", root=root)
+    assert SETTINGS.count(old) == 1
+    write(root, {"pkg/settings.py": SETTINGS.replace(old, new) + "\n"})
+    after = fingerprint(["pkg.main"], root=root)
+    assert {name for name in before if before[name] != after[name]} == (
+        {"pkg/settings.py"} if changes else set()
+    )
