@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -26,8 +27,15 @@ ROOT = Path(__file__).parents[2]
 SLOW: dict[str, dict[str, Any]] = {"numbers": {"unit_sleep_s": 0.15}, "total": {"step_sleep_s": 0.15}}
 
 
-def start_build(store: Path, settings: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
+def start_build(
+    store: Path, settings: dict[str, Any], *, max_file_bytes: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a build; with `max_file_bytes` every longer file ends in "File too large", as on a full disk."""
     from prefect.settings import PREFECT_API_URL
+
+    def limit() -> None:
+        if max_file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
 
     return subprocess.Popen(
         [sys.executable, "-m", "tests.toy.recipe", json.dumps(settings)],
@@ -37,8 +45,8 @@ def start_build(store: Path, settings: dict[str, Any], **environment: str) -> su
             "WORLDGEN_STORE": str(store),
             "PREFECT_API_URL": PREFECT_API_URL.value(),
             "PREFECT_LOGGING_LEVEL": "ERROR",
-            **environment,
         },
+        preexec_fn=limit,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -72,20 +80,28 @@ def test_sigkill_at_random_points_ends_in_the_same_digests(tmp_path: Path) -> No
     undisturbed = digests(finish(start_build(tmp_path / "calm", SLOW)))
     store = tmp_path / "killed"
     points = ["work/numbers/*/unit-1", "work/numbers/*/unit-4", "work/total/*/checkpoint"]
+    killed: list[int] = []
     for number, point in enumerate(points):
         build = start_build(store, SLOW)
         wait_for(store, point)
         time.sleep(random.Random(number).random() * 0.3)
         build.send_signal(signal.SIGKILL)
         build.communicate()
+        killed.append(build.pid)
         assert_whole(store)
+    assert killed[0] in {owner(path) for path in (store / "tmp").iterdir()}
     units = {path: path.stat().st_mtime_ns for path in store.glob("artifacts/numbers/*/*.txt")}
     assert digests(finish(start_build(store, SLOW))) == undisturbed
     assert units == {path: path.stat().st_mtime_ns for path in units}
     assert_whole(store)
-    assert not list((store / "tmp").iterdir()) or all(
-        f"-{os.getpid()}-" not in path.name for path in (store / "tmp").iterdir()
-    )
+    assert {owner(path) for path in (store / "tmp").iterdir()} <= set(killed)
+    ArtifactStore(store).clear_leftovers()
+    assert not list((store / "tmp").iterdir())
+
+
+def owner(temporary: Path) -> int:
+    """The process that made a temporary folder."""
+    return int(temporary.name.split("-")[-2])
 
 
 def test_two_builds_at_once_make_everything_once(tmp_path: Path) -> None:
@@ -110,20 +126,33 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
     assert not list((store / "tmp").iterdir())
 
 
-def test_disk_that_fills_up_is_one_clear_error(tmp_path: Path) -> None:
+LONG_TITLE = {"report": {"title": "x" * 70_000}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "max_file_bytes", "finished", "file"),
+    [
+        pytest.param(LONG_TITLE, 65_536, ["numbers", "total"], "report.txt", id="in a stage's body"),
+        pytest.param({}, 1024, [], "manifest.json", id="while publishing"),
+    ],
+)
+def test_disk_that_fills_up_is_one_clear_error(
+    tmp_path: Path, settings: dict[str, Any], max_file_bytes: int, finished: list[str], file: str
+) -> None:
     store = tmp_path / "full"
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "import tests.toy.recipe as toy; toy.fresh('toy_core.numbers');"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2, 2));"
-        "from storage.artifacts import ArtifactStore; from pathlib import Path;"
-        "from storage.atomic import write_bytes;"
-        "write_bytes(Path(sys.argv[1]) / 'x', b'12345')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(store)], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode != 0
-    assert "StorageError: cannot write to" in done.stderr
-    assert "what was finished is kept" in done.stderr
-    assert not list(store.rglob("x"))
+    build = start_build(store, settings, max_file_bytes=max_file_bytes)
+    _, err = build.communicate(timeout=120)
+    assert build.returncode != 0
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("storage.errors.StorageError: cannot write to ")
+    assert file in last
+    assert "File too large" in last
+    assert "what was finished is kept" in last
+    assert [manifest.stage for manifest in ArtifactStore(store).manifests()] == finished
+    assert sorted(path.parent.name for path in (store / "artifacts").glob("*/*")) == finished
+    assert not list((store / "tmp").glob("*"))
+    assert_whole(store)
+    states = {stage: state for stage, state, _ in finish(start_build(store, settings))}
+    assert states == {
+        stage: "cached" if stage in finished else "built" for stage in ("numbers", "total", "report")
+    }

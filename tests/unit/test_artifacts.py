@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import time
@@ -14,6 +15,7 @@ from storage.builds import BuildRecord, read_builds, write_build
 from storage.champions import Champion, incumbent_for, promote, read_champion, read_history
 from storage.errors import SchemaVersionError, ShardCorruptError, StorageError, TransientError
 from storage.garbage import collect_garbage, find_garbage, lineage
+from storage.locks import hold_lock
 from storage.manifest import KeyParts, Manifest, find_damage, read_manifest
 from storage.remote import RemoteMirror
 
@@ -350,6 +352,17 @@ def test_garbage_spares_champions_recent_builds_and_their_inputs(store: Artifact
     assert {item.digest for item in store.manifests()} == {data.digest, used.digest, recent.digest}
     assert [build.build_id for build in read_builds(store.root)] == ["1"]
     assert [(depth, item.stage) for depth, item in lineage(store, used)] == [(0, "model"), (1, "data")]
+
+
+def test_full_disk_under_a_lock_is_one_clear_error(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(StorageError, match=r"cannot write to .*a\.lock"), hold_lock(store.root / "a.lock"):
+        pass
 
 
 def leave_work(store: ArtifactStore, stage: str, *, days_ago: float) -> Path:
