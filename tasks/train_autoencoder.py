@@ -7,10 +7,14 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 
 
+def _core(settings: AutoencoderSettings) -> tuple[str, ...]:
+    return ("worldgen_core.training.autoencoder", f"worldgen_core.games.{settings.game}")
+
+
 @stage(
     section="autoencoder",
-    core=("worldgen_core.training.autoencoder",),
-    packages=("torch", "numpy", "safetensors", "matplotlib"),
+    core=_core,
+    packages=("torch", "numpy", "safetensors", "matplotlib", "pillow"),
 )
 def train_autoencoder(settings: AutoencoderSettings, work: Workspace) -> Outcome:
     """Train the autoencoder on the dataset's frames and measure its latents."""

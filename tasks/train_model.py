@@ -15,7 +15,7 @@ ModelSettings = DirectSettings | DiamondVaeSettings
 def _core(settings: ModelSettings) -> tuple[str, ...]:
     if isinstance(settings, DirectSettings):
         return ("worldgen_core.training.direct", f"worldgen_core.games.{settings.game}")
-    return ("worldgen_core.training.diamond_vae",)
+    return ("worldgen_core.training.diamond_vae", f"worldgen_core.games.{settings.game}")
 
 
 @stage(section="train", core=_core, packages=("torch", "numpy", "safetensors", "matplotlib"))

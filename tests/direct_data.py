@@ -9,8 +9,9 @@ import numpy as np
 from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.models.direct_network import DirectArchitecture
-from worldgen_core.training.direct_settings import DirectSettings, UnrollPhase
+from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
+from worldgen_core.training.phases import UnrollPhase
 
 HEIGHT, WIDTH = 32, 24
 INFO = DatasetInfo("flappy", "tiny", HEIGHT, WIDTH, 30.0, ("idle", "flap"))

@@ -7,6 +7,7 @@ settings are resolved.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from worldgen_core.agents import settings as agents
 from worldgen_core.agents.settings import AgentSettings, CaptureSettings
 from worldgen_core.device import choose_device
+from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
 from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
@@ -95,7 +97,26 @@ def make_config(
     sections = _profile(profile, game)
     shared = {"game": game, "seed": seed, "device": choose_device(device).type, "model": model}
     changed = merge(merge(sections, _shared_values(sections, shared)), overrides or {})
+    changed = merge(changed, _digests_of_imports(changed))
     return Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
+
+
+def _digests_of_imports(sections: Sections) -> dict[str, Any]:
+    """The content of what settings name by path: a path alone says nothing about staleness."""
+    folder = sections.autoencoder.weights_folder
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise ConfigError(
+            "setting autoencoder.weights_folder",
+            expected="a folder with config.json and safetensors, as diffusers' AutoencoderTiny saves it",
+            found=f"{folder}, which is no folder",
+            next_step="correct the path; it is taken from where the command is typed",
+        )
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return {"autoencoder": {"weights_digest": digest.hexdigest()}}
 
 
 def _profile(profile: ProfileName, game: str) -> Sections:

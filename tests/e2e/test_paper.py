@@ -17,8 +17,9 @@ from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.diamond_vae import train_diamond_vae
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct import train_direct
-from worldgen_core.training.direct_settings import DirectSettings, UnrollPhase
+from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.latents import encode_latents
+from worldgen_core.training.phases import UnrollPhase
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -83,7 +83,7 @@ def test_neutral_modules_are_listed_in_one_place() -> None:
     assert not is_neutral("worldgen_core.seeds")
 
 
-@pytest.mark.parametrize("name", ["evaluation.settings", "training.direct_settings", "agents.settings"])
+@pytest.mark.parametrize("name", ["evaluation.settings", "agents.settings"])
 def test_settings_with_methods_count(name: str) -> None:
     assert not is_neutral(f"worldgen_core.{name}")
     assert f"worldgen_core/{name.replace('.', '/')}.py" in fingerprint([f"worldgen_core.{name}"])

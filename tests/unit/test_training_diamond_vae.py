@@ -43,19 +43,19 @@ from worldgen_core.training import autoencoder_settings as autoencoder_sizes
 from worldgen_core.training import diamond_vae_settings as sizes
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
-from worldgen_core.training.diamond_vae import train_diamond_vae, warm
+from worldgen_core.training.diamond_vae import train_diamond_vae
 from worldgen_core.training.frame_batches import FrameSampler
 from worldgen_core.training.latents import encode_latents
-from worldgen_core.training.phases import make_phases, phase_at
+from worldgen_core.training.phases import make_phases, phase_at, warm
 
 
 class _Interrupted(Exception):
     pass
 
 
-def stop_at(train_step: int) -> Progress:
+def stop_at(num_frames: int) -> Progress:
     def progress(event: ProgressEvent) -> None:
-        if event.done == train_step:
+        if event.done == num_frames:
             raise _Interrupted
 
     return progress
@@ -110,7 +110,7 @@ def run_autoencoder(
 def test_autoencoder_ends_with_the_same_bytes_after_two_interruptions(dataset: Path, tmp_path: Path) -> None:
     events = EventList()
     outcome = run_autoencoder(autoencoder_settings(), dataset, tmp_path / "whole", events)
-    for stop in (3, 5):
+    for stop in (12, 20):  # frames: after the third step, and after the fifth
         with pytest.raises(_Interrupted):
             run_autoencoder(autoencoder_settings(), dataset, tmp_path / "parts", stop_at(stop))
     run_autoencoder(autoencoder_settings(), dataset, tmp_path / "parts")
@@ -118,7 +118,7 @@ def test_autoencoder_ends_with_the_same_bytes_after_two_interruptions(dataset: P
     assert whole == contents(tmp_path / "parts" / "out")
     assert set(outcome.figures) < whole.keys()
     assert outcome.headline == f"PSNR {outcome.metrics['psnr_db']:.1f} dB"
-    assert [event.done for event in events.events] == [1, 2, 3, 4, 5, 6]
+    assert [event.done for event in events.events] == [4, 8, 12, 16, 20, 24]
     assert len(whole["metrics.jsonl"].splitlines()) == 2
 
 
@@ -218,7 +218,7 @@ def test_training_ends_with_the_same_bytes_after_two_interruptions(
     train: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     outcome = train(tmp_path / "whole")
-    for stop in (3, 5):
+    for stop in (9, 25):  # frames: after the third step, and after the fifth
         with pytest.raises(_Interrupted):
             train(tmp_path / "parts", progress=stop_at(stop))
     train(tmp_path / "parts")

@@ -12,11 +12,11 @@ import torch
 from storage.clips import ClipReader
 from tests.direct_data import HEIGHT, WIDTH, make_dataset, tiny_settings
 from worldgen_core.device import DeviceName, choose_device
-from worldgen_core.errors import ConfigError
+from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.games.base import EventWindow
 from worldgen_core.models.load import load_world_model
 from worldgen_core.outcome import Outcome
-from worldgen_core.progress import ProgressEvent, silent
+from worldgen_core.progress import EventList, ProgressEvent, silent
 from worldgen_core.training import direct_settings
 from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
 from worldgen_core.training.direct import train_direct
@@ -46,7 +46,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 def test_two_interruptions_leave_the_same_bytes_as_none(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data")
     outcome = _train(dataset, tmp_path / "whole")
-    for stop in (3, 5):
+    for stop in (9, 25):  # frames: after the third step, and after the fifth
         with pytest.raises(_Interrupted):
             _train(dataset, tmp_path / "parts", stop_after=stop)
     _train(dataset, tmp_path / "parts")
@@ -156,3 +156,22 @@ def test_devices_are_chosen_by_name_and_never_silently() -> None:
     missing: DeviceName = "mps" if choose_device("auto").type != "mps" else "cuda"
     with pytest.raises(ConfigError, match=missing):
         choose_device(missing)
+
+
+def test_an_old_card_is_one_clear_error(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data")
+    _train(dataset, tmp_path / "first")
+    card = tmp_path / "first" / "out" / "model.json"
+    card.write_text(card.read_text().replace('"chance_map"', '"chance_image"'))
+    with pytest.raises(CheckpointError, match="expected those of a direct model"):
+        load_world_model(tmp_path / "first" / "out")
+
+
+def test_progress_counts_frames_since_long_dreams_take_longer(tmp_path: Path) -> None:
+    events = EventList()
+    dataset = make_dataset(tmp_path / "data")
+    out = tmp_path / "out"
+    out.mkdir()
+    train_direct(tiny_settings(), dataset, None, out=out, resume=tmp_path / "resume", progress=events)
+    assert [event.done for event in events.events] == [3, 6, 9, 17, 25, 33]
+    assert {(event.label, event.total) for event in events.events} == {("frames", 33)}

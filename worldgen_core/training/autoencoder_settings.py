@@ -17,6 +17,8 @@ class AutoencoderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    game: str = "flappy"
+    """Whose assumptions the network may make; the staleness of the stage follows that game's file."""
     seed: int
     """Of weights, batches and noise."""
     architecture: Architecture
@@ -24,6 +26,8 @@ class AutoencoderSettings(BaseModel):
     weights_folder: Path | None = None
     """Folder with weights to start from, in the layout of diffusers' AutoencoderTiny; None starts from
     nothing. Only for the `taesd` architecture."""
+    weights_digest: str = ""
+    """SHA-256 over the files of that folder, filled in, so that other weights make the stage stale."""
     trains_encoder: bool = True
     """Off: only the decoder learns, which keeps imported latents as they are."""
     num_steps: int = Field(ge=0)

@@ -43,7 +43,7 @@ from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, La
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.latents import check_frame_size
 from worldgen_core.training.loop import TrainingRun, run_training
-from worldgen_core.training.phases import phase_at
+from worldgen_core.training.phases import phase_at, warm
 
 
 def train_diamond_vae(
@@ -78,6 +78,7 @@ def train_diamond_vae(
             settings.loop,
             seed=settings.seed,
             num_steps=settings.num_steps,
+            num_frames_at=lambda train_step: phase_at(settings.phases, train_step).num_frames,
             resume=resume,
             progress=progress,
         )
@@ -94,7 +95,7 @@ def latent_batches(
     sampler = ClipSampler(
         reader,
         num_context=num_context,
-        oversample=get_game(reader.info.game).assumptions.oversample,
+        oversample=get_game(settings.game).assumptions.oversample,
         seed=settings.seed,
     )
 
@@ -115,15 +116,6 @@ def latent_batches(
         )
 
     return batch
-
-
-def warm(settings: DiamondVaeSettings) -> DiamondVaeSettings:
-    """Return the settings for training on from a finished model: only long dreams, lower rates."""
-    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
-    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
-    loop = settings.loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
-    phases = tuple(phase for phase in settings.phases if phase.unroll >= settings.warm_min_unroll)
-    return settings.model_copy(update={"phases": phases or settings.phases[-1:], "loop": loop})
 
 
 def _open_latents(folder: Path, space: LatentSpace, reader: ClipReader) -> LatentReader:

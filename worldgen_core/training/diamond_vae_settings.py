@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
-from worldgen_core.training.phases import UnrollPhase, make_phases
+from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
-class DiamondVaeSettings(BaseModel):
+class DiamondVaeSettings(CurriculumSettings):
     """What `train_diamond_vae` reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of initial weights, batches and noise."""
     architecture: LatentDenoiserSettings
     """Size of the denoiser."""
     sampler: SamplerSettings
     """How the finished model draws a latent; its `sigma_max` is also where training dreams start."""
-    phases: tuple[UnrollPhase, ...] = Field(min_length=1)
-    """The curriculum: one-step quality first, long dreams last."""
     loss: DiamondVaeLossSettings = DiamondVaeLossSettings()
     """Weights of the parts of the loss."""
-    loop: LoopSettings = LoopSettings()
-    """Optimizer, schedule, checkpoints, device."""
-    warm_min_unroll: int = Field(default=4, ge=1)
-    """Training on from a finished model leaves out the phases with shorter dreams than this."""
-    warm_rate_share: float = Field(default=0.3, gt=0, le=1)
-    """Training on from a finished model multiplies both peak rates with this."""
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps over all phases."""
-        return sum(phase.num_steps for phase in self.phases)
 
 
 def _small_unet(channels: tuple[int, int]) -> InnerUnetSettings:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from storage.clips import ClipReader
@@ -35,8 +34,9 @@ from worldgen_core.seeds import derive_seed
 from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.direct_objective import DirectObjective
-from worldgen_core.training.direct_settings import DirectSettings, UnrollPhase
+from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop import TrainingRun, run_training
+from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
 
 
@@ -58,7 +58,7 @@ def train_direct(
     assumptions = get_game(reader.info.game).assumptions
     network = _fresh_network(settings, reader, assumptions)
     if start is not None:
-        settings = _warm(settings)
+        settings = warm(settings)
         _continue_from(start, network)
     network.to(choose_device(settings.loop.device))
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
@@ -76,6 +76,7 @@ def train_direct(
             settings.loop,
             seed=settings.seed,
             num_steps=settings.num_steps,
+            num_frames_at=lambda train_step: phase_at(settings.phases, train_step).num_frames,
             resume=resume,
             progress=progress,
         )
@@ -118,21 +119,6 @@ def _check_size(arch: DirectArchitecture, height: int, width: int) -> None:
         )
 
 
-def _warm(settings: DirectSettings) -> DirectSettings:
-    """The settings for training on: only long dreams, lower rates."""
-    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
-    optimizer = optimizer.model_copy(
-        update={"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
-    )
-    phases = tuple(phase for phase in settings.phases if phase.unroll >= settings.warm_min_unroll)
-    return settings.model_copy(
-        update={
-            "phases": phases or settings.phases[-1:],
-            "loop": settings.loop.model_copy(update={"optimizer": optimizer}),
-        }
-    )
-
-
 def _continue_from(start: Path, network: DirectNetwork) -> None:
     """Take over the weights of a finished model; what it measured on its own data stays with it."""
     card = read_card(start)
@@ -146,11 +132,9 @@ def _continue_from(start: Path, network: DirectNetwork) -> None:
     fill(network, read_weights(start, card), source=str(start))
 
 
-def _batch_of(sampler: ClipSampler, phases: tuple[UnrollPhase, ...]) -> Callable[[int], ClipBatch]:
-    ends = np.cumsum([phase.num_steps for phase in phases])
-
+def _batch_of(sampler: ClipSampler, phases: Sequence[UnrollPhase]) -> Callable[[int], ClipBatch]:
     def batch(train_step: int) -> ClipBatch:
-        phase = phases[int(np.searchsorted(ends, train_step, side="right"))]
+        phase = phase_at(phases, train_step)
         return sampler.batch(train_step, unroll=phase.unroll, batch_size=phase.batch_size)
 
     return batch

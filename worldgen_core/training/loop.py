@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -82,11 +84,14 @@ def run_training(
     *,
     seed: int,
     num_steps: int,
+    num_frames_at: Callable[[int], int],
     resume: Path,
     progress: Progress,
 ) -> TrainingRun:
     """Train for `num_steps` steps, going on from the newest whole checkpoint in `resume`.
 
+    `num_frames_at` says how many frames a step learns from; progress counts them, because steps late in a
+    curriculum take longer.
     Determinism: same settings, seed and device give the same bits, however often the run was interrupted.
     Raises: DivergenceError if loss or gradient is not finite (the last good checkpoint stays);
     CheckpointError if `resume` belongs to another architecture.
@@ -94,7 +99,8 @@ def run_training(
     num_threads = torch.get_num_threads()
     torch.set_num_threads(settings.num_threads)
     try:
-        return _Loop(objective, settings, seed, num_steps, resume).run(progress)
+        frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
+        return _Loop(objective, settings, seed, num_steps, resume).run(progress, frames)
     finally:
         torch.set_num_threads(num_threads)
 
@@ -110,7 +116,7 @@ class _Loop:
         self.average = WeightAverage(self.module, settings.ema_decay)
         self.log = _Log(settings.log_every)
 
-    def run(self, progress: Progress) -> TrainingRun:
+    def run(self, progress: Progress, frames: list[int]) -> TrainingRun:
         first = self.restore()
         started, steps_per_s = time.perf_counter(), 0.0
         for train_step in range(first, self.num_steps):
@@ -118,8 +124,9 @@ class _Loop:
             done = train_step + 1
             if done % self.settings.checkpoint_every == 0 or done == self.num_steps:
                 save_checkpoint(self.resume, Checkpoint(done, self.state(), self.extra()))
-            steps_per_s = (done - first) / (time.perf_counter() - started)
-            progress(ProgressEvent("steps", done, self.num_steps, steps_per_s, {"loss": means["loss"]}))
+            seconds = time.perf_counter() - started
+            steps_per_s, rate = (done - first) / seconds, (frames[done] - frames[first]) / seconds
+            progress(ProgressEvent("frames", frames[done], frames[-1], rate, {"loss": means["loss"]}))
         weights = {name: value.cpu() for name, value in self.average.state_dict(self.module).items()}
         return TrainingRun(weights, self.log.rows, steps_per_s)
 

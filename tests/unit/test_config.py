@@ -1,0 +1,58 @@
+"""The tree of settings: profiles, overrides, what is filled in, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldgen_core.config import make_config
+from worldgen_core.errors import ConfigError
+from worldgen_core.names import ModelName, ProfileName
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("model", ["direct", "diamond-vae"])
+def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: ModelName) -> None:
+    config = make_config("flappy", profile, model=model, seed=3, device="cpu")
+    assert config.train.seed == config.agent.seed == config.autoencoder.seed == 3
+    assert {config.train.loop.device, config.autoencoder.loop.device, config.evaluate.device} == {"cpu"}
+    assert config.evaluate.model == config.benchmark.model == model
+    assert config.needs_latents == (model == "diamond-vae")
+
+
+def test_an_override_changes_one_value_and_wins_over_what_is_filled_in() -> None:
+    plain = make_config("flappy", "laptop", device="cpu")
+    changed = make_config("flappy", "laptop", device="cpu", overrides={"direct": {"seed": 7}})
+    assert changed.direct.seed == 7
+    assert changed.direct.model_copy(update={"seed": 0}) == plain.direct
+    assert changed.agent == plain.agent
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"capture": {"num_episode": 3}}, r"capture\.num_episode.*did you mean capture\.num_episodes"),
+        ({"capture": {"num_episodes": 0}}, r"capture\.num_episodes.*greater than or equal to 1"),
+        ({"dream": {}}, r"setting dream"),
+    ],
+)
+def test_unknown_names_and_impossible_values_are_refused(overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        make_config("flappy", "smoke", device="cpu", overrides=overrides)
+
+
+def test_imported_weights_count_by_their_content(tmp_path: Path) -> None:
+    def digest(folder: Path) -> str:
+        changes = {"autoencoder": {"weights_folder": str(folder)}}
+        return make_config("flappy", "paper", device="cpu", overrides=changes).autoencoder.weights_digest
+
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"1")
+    assert digest(first) == digest(second) != ""
+    (second / "weights.safetensors").write_bytes(b"2")
+    assert digest(first) != digest(second)
+    with pytest.raises(ConfigError, match="which is no folder"):
+        digest(tmp_path / "nowhere")

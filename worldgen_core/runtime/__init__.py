@@ -1,1 +1,0 @@
-"""Runtime: the fast path that play and benchmarks share."""
