@@ -6,9 +6,8 @@ CPU takes none, and neither does a stage that turns out to be cached.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from prefect.concurrency.sync import concurrency
 from pydantic import BaseModel
@@ -21,16 +20,16 @@ LEASE_S = 60.0
 @contextmanager
 def device_slot(settings: BaseModel) -> Generator[None]:
     """Hold the GPU's slot while the body runs, if the settings name a GPU; waits until there is one."""
-    if not {"cuda", "mps"} & set(_devices(settings.model_dump())):
+    if not {"cuda", "mps"} & set(_devices(settings)):
         yield
         return
     with concurrency(GPU_SLOT, occupy=1, lease_duration=LEASE_S):
         yield
 
 
-def _devices(tree: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
+def _devices(settings: BaseModel) -> Iterator[str]:
+    for name, value in settings:
+        if isinstance(value, BaseModel):
             yield from _devices(value)
         elif name == "device":
             yield str(value)
