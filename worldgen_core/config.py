@@ -140,7 +140,7 @@ def _smoke(game: str) -> Sections:
 
 
 def _laptop(game: str) -> Sections:
-    """A playable dream in about twenty minutes on two cores."""
+    """A playable dream in about a quarter of an hour on two cores."""
     return Sections(
         agent=agents.agent_laptop(game),
         capture=agents.capture_laptop(game),
