@@ -11,7 +11,11 @@ def _core(settings: AgentSettings) -> tuple[str, ...]:
     return ("worldgen_core.agents.train", f"worldgen_core.games.{settings.game}")
 
 
-@stage(section="agent", core=_core, packages=("stable-baselines3", "torch", "flappy-bird-gymnasium", "numpy"))
+@stage(
+    section="agent",
+    core=_core,
+    packages=("stable-baselines3", "torch", "flappy-bird-gymnasium", "numpy", "matplotlib"),
+)
 def train_agent(settings: AgentSettings, work: Workspace) -> Outcome:
     """Train, evaluate as it trains, keep the best policy and some weaker ones."""
     # Imported here so that planning and --help need not load torch; the same in every stage.

@@ -122,11 +122,16 @@ def _deep_merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     merged = dict(base)
     for name, change in changes.items():
         old = merged.get(name)
-        if isinstance(old, Mapping) and isinstance(change, Mapping):
+        if isinstance(old, Mapping) and isinstance(change, Mapping) and _is_same_kind(old, change):
             merged[name] = _deep_merge(old, change)
         else:
             merged[name] = change
     return merged
+
+
+def _is_same_kind(old: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    """False if the change names another variant of a union: the old one's fields mean nothing to it."""
+    return change.get("name", old.get("name")) == old.get("name")
 
 
 def _paths(tree: Mapping[str, Any], prefix: str = "") -> list[str]:

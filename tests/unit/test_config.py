@@ -56,3 +56,14 @@ def test_imported_weights_count_by_their_content(tmp_path: Path) -> None:
     assert digest(first) != digest(second)
     with pytest.raises(ConfigError, match="which is no folder"):
         digest(tmp_path / "nowhere")
+
+
+def test_another_variant_of_a_union_takes_nothing_over_from_the_old_one(tmp_path: Path) -> None:
+    changes = {"autoencoder": {"architecture": {"name": "taesd"}, "weights_folder": str(tmp_path)}}
+    config = make_config("flappy", "laptop", device="cpu", overrides=changes)
+    assert config.autoencoder.architecture.name == "taesd"
+    narrower = {"autoencoder": {"architecture": {"settings": {"width": 24}}}}
+    merged = make_config("flappy", "laptop", device="cpu", overrides=narrower).autoencoder.architecture
+    plain = make_config("flappy", "laptop", device="cpu").autoencoder.architecture
+    assert merged.model_dump() != plain.model_dump()
+    assert merged.name == plain.name

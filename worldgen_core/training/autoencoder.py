@@ -60,7 +60,7 @@ def train_autoencoder(
     checkpoints.
     """
     reader = ClipReader(dataset)
-    frames = FrameSampler(reader, "train")
+    frames, held_out = FrameSampler(reader, "train"), FrameSampler(reader, "validation")
     with cpu_threads(settings.loop.num_threads):
         sample = frames.spread(settings.num_statistics_frames)
         median = to_unit(picture(median_background(sample_pairs(reader, seed=settings.seed))))[0]
@@ -68,8 +68,8 @@ def train_autoencoder(
         run = _train(settings, network, median, frames, resume, progress)
         network.load_state_dict(run.weights)
         network.requires_grad_(False).eval()
-        held_out = FrameSampler(reader, "validation").spread(settings.num_validation_frames)
-        return _publish(settings, network, reader.info, sample, held_out, run, out)
+        unseen = held_out.spread(settings.num_validation_frames)
+        return _publish(settings, network, reader.info, sample, unseen, run, out)
 
 
 def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Tensor, "3 h w"]) -> nn.Module:
