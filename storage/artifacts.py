@@ -180,7 +180,8 @@ class ArtifactStore:
     def resolve(self, name: str) -> Manifest:
         """Find an artifact by `STAGE/KEY`, a stage's name (its newest), or the start of a key or digest.
 
-        Raises: StorageError if nothing or more than one artifact fits.
+        Of several artifacts with the same content it is the newest. Raises: StorageError if nothing fits, or
+        artifacts of different content.
         """
         stage, _, start = name.partition("/")
         found = list(self.manifests())
@@ -190,14 +191,14 @@ class ArtifactStore:
         fits = fits or [
             m for m in found if not start and (m.key.startswith(name) or m.digest.startswith(name))
         ]
-        if len(fits) != 1:
+        if len({manifest.digest for manifest in fits}) != 1:
             raise StorageError(
                 f"cannot tell which artifact {name!r} is",
                 expected="one artifact whose stage, key or digest fits",
                 found=f"{len(fits)} that fit of {len(found)} in {self.root}",
                 next_step="worldgen artifacts ls",
             )
-        return fits[0]
+        return fits[-1]
 
     def verify(self, folder: Path) -> list[str]:
         """Hash every file of one artifact and name what is wrong."""

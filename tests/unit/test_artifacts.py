@@ -137,6 +137,9 @@ def test_resolve_by_stage_key_and_digest(store: ArtifactStore) -> None:
     assert store.resolve(first.digest[:10]) == first
     with pytest.raises(StorageError, match="0 that fit"):
         store.resolve("nothing")
+    same = publish(store, parts_of("a", seed=3), {"one.txt": b"1"})
+    assert same.digest == first.digest
+    assert store.resolve(first.digest[:10]) == same
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
