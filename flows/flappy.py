@@ -34,7 +34,7 @@ def build_flappy(
     """Train an agent, record its play, and learn a Flappy Bird that a neural network dreams.
 
     Args:
-        profile: How big everything is: smoke (2 minutes), laptop (16 minutes), paper (a GPU).
+        profile: How big everything is: smoke (2 minutes), laptop (18 minutes), paper (a GPU).
         model: Which architecture learns the game.
         seed: Every stage's randomness derives from it.
         device: Where to train; a named device that is missing is an error.

@@ -27,7 +27,7 @@ def smoke() -> DirectSettings:
 
 
 def laptop() -> DirectSettings:
-    """13 minutes on two CPU cores with AVX2; docs/decisions/0003 says what made it play."""
+    """13 to 14 minutes on two CPU cores with AVX2; docs/decisions/0003 says what made it play."""
     return DirectSettings(
         architecture=DirectArchitecture(channels=(40, 112)),
         phases=make_phases((1, 16, 350), (2, 10, 450), (4, 8, 420), (8, 5, 480), (12, 4, 400)),
