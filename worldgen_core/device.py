@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from worldgen_core.errors import ConfigError
-
-DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+from worldgen_core.names import DeviceName
 
 
 def _is_available(name: str) -> bool:

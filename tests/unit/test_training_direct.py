@@ -11,10 +11,11 @@ import torch
 
 from storage.clips import ClipReader
 from tests.direct_data import HEIGHT, WIDTH, make_dataset, tiny_settings
-from worldgen_core.device import DeviceName, choose_device
+from worldgen_core.device import choose_device
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.games.base import EventWindow
 from worldgen_core.models.load import load_world_model
+from worldgen_core.names import DeviceName
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import EventList, ProgressEvent, silent
 from worldgen_core.training import direct_settings

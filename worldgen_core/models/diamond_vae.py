@@ -15,13 +15,14 @@ from jaxtyping import Int64, UInt8
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from worldgen_core.device import DeviceName, choose_device
+from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.errors import CheckpointError, ContextLengthError
 from worldgen_core.models.card import CARD_FILE, ModelCard, fill, read_weights
 from worldgen_core.models.interface import Prediction
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
+from worldgen_core.names import DeviceName
 from worldgen_core.ranges import to_u8, to_unit
 from worldgen_core.seeds import derive_seed
 

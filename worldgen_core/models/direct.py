@@ -9,12 +9,13 @@ from jaxtyping import Int64, UInt8
 from pydantic import ValidationError
 from torch import Tensor
 
-from worldgen_core.device import DeviceName, choose_device
+from worldgen_core.device import choose_device
 from worldgen_core.errors import CheckpointError, ContextLengthError
 from worldgen_core.models.blocks import depth_to_space, space_to_depth
 from worldgen_core.models.card import CARD_FILE, ModelCard, fill, read_weights
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.models.interface import Prediction
+from worldgen_core.names import DeviceName
 from worldgen_core.ranges import to_u8, to_unit
 from worldgen_core.seeds import derive_seed
 

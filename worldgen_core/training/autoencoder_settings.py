@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.models.autoencoder import KlAutoencoderSettings
 from worldgen_core.models.latent_space import Architecture, KlArchitecture, TaesdArchitecture
+from worldgen_core.names import DeviceName
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
 
 
@@ -65,7 +66,7 @@ class LatentSettings(BaseModel):
     """Frames encoded at once."""
     num_threads: int = Field(default=2, ge=1)
     """CPU threads; part of the result, since sums depend on their order."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """Where to encode; a named device that is missing is an error."""
 
 

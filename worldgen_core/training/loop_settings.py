@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worldgen_core.names import DeviceName
+
 
 class OptimizerSettings(BaseModel):
     """AdamW for everything, Muon for the matrices that a model names, if it names any."""
@@ -47,7 +49,7 @@ class LoopSettings(BaseModel):
     """Steps between rows of metrics.jsonl; a row holds the mean over these steps."""
     num_threads: int = Field(default=2, ge=1)
     """CPU threads; part of the result, since sums depend on their order."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """Where to train; a named device that is missing is an error."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16 pays on GPUs and on CPUs with AMX or AVX-512-BF16; elsewhere it is several times slower."""
