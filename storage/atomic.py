@@ -52,13 +52,19 @@ def disk_errors(where: Path, *, also_blocked: bool = True) -> Generator[None]:
 @contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
     """Open a file that takes the name `path` when the block ends well, and that vanishes when it does not."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with replacing_path(path) as partial, partial.open("w+b") as file:
+        yield file
+        file.flush()
+
+
+@contextmanager
+def replacing_path(path: Path) -> Generator[Path]:
+    """The same for a library that opens files by name; the name keeps the ending of `path`."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     with disk_errors(path):
         try:
-            with partial.open("w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            yield partial
+            sync_file(partial)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)

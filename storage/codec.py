@@ -1,7 +1,7 @@
 """Chunk codecs: how a few consecutive frames become one block of bytes, and back.
 
 A codec is lossless and may be used from several threads at once. A new one is a class with `name`, `encode`
-and `decode` and a line in `make_codec`. Zstd over 8 frames is the default: its window spans the whole chunk,
+and `decode` and a line in `make_codec`. Zstd over 16 frames is the default: its window spans the whole chunk,
 so a frame costs little more than what changed since the one before (`make bench-storage` measures the
 alternatives). Damage is noticed by the shard's CRC over the compressed block, before decoding: zstd's own
 checksum covers the pixels instead, which costs a quarter of the decoder's time and forbids to stop half-way.
@@ -48,7 +48,7 @@ class ZstdCodec:
 
     name = "zstd"
 
-    def __init__(self, level: int = 3) -> None:
+    def __init__(self, level: int = 9) -> None:
         self.level = level
         self._local = threading.local()  # zstd contexts must not be shared between threads
 

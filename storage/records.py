@@ -98,7 +98,7 @@ class CodecInfo:
     """Which chunk codec wrote the frames, and how hard it tried. Reading needs the name only."""
 
     name: str = "zstd"
-    level: int = 3
+    level: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class DatasetInfo:
     stage: str = "capture"
     format: DatasetFormat = "parquet"
     codec: CodecInfo = CodecInfo()
-    frames_per_chunk: int = 8
+    frames_per_chunk: int = 16
     statistics: dict[Split, SplitStatistics] = field(default_factory=dict["Split", SplitStatistics])
     schema_version: int = SCHEMA_VERSION
 

@@ -22,6 +22,7 @@ NEUTRAL = frozenset(
         # The tree of settings and the words they accept: resolved values are a part of the key of their own.
         "worldgen_core.config",
         "worldgen_core.names",
+        "worldgen_core.neutral",
         # Errors, progress and the outcome record say something about the work and change none of it.
         "storage.errors",
         "worldgen_core.errors",

@@ -36,6 +36,7 @@ from tasks.provenance import describe_machine, git_commit, library_versions
 from tasks.publish import publish_stage
 from tasks.slots import device_slot
 from tasks.staleness import make_key_parts
+from worldgen_core.neutral import settings_in_key
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 
@@ -75,7 +76,7 @@ class Stage(Generic[S]):
         return make_key_parts(
             self.name,
             core=self.core(settings),
-            settings=settings.model_dump(mode="json"),
+            settings=settings_in_key(settings),
             inputs={name: ref.digest for name, ref in inputs.items()},
             packages=self.packages,
             code_root=self.code_root,

@@ -38,14 +38,14 @@ def read_everything(folder: Path) -> None:
 
 
 def test_a_corrupt_chunk_names_its_file_row_and_remedy(tmp_path: Path) -> None:
-    make_dataset(tmp_path, [make_episode(0, 20), make_episode(1, 20)])
+    make_dataset(tmp_path, [make_episode(0, 36), make_episode(1, 36)])
     path = tmp_path / "frames-00000.parquet"
     ranges = value_ranges(path, "pixels")
     flip(path, int(ranges.offset[4] + ranges.size[4] // 2))
     reader = ClipReader(tmp_path)
-    reader.read("episode 1", 0, 8)
+    reader.read("episode 1", 0, 16)
     with pytest.raises(ShardCorruptError) as caught:
-        reader.read("episode 1", 4, 8)
+        reader.read("episode 1", 12, 8)
     message = str(caught.value)
     assert "frames-00000.parquet, row 4 (episode 'episode 1', chunk 1)" in message
     assert "CRC-32 does not match" in message
@@ -124,7 +124,7 @@ def test_surplus_chunks_and_steps_are_noticed(tmp_path: Path) -> None:
     make_dataset(tmp_path / "one", [make_episode(0)])
     make_dataset(tmp_path / "two", [make_episode(0), make_episode(1)])
     for name, found in [
-        ("frames-00000.parquet", "6 chunks instead of 3"),
+        ("frames-00000.parquet", "4 chunks instead of 2"),
         ("steps-00000.parquet", "2 row groups"),
     ]:
         mixed = shutil.copytree(tmp_path / "one", tmp_path / name)

@@ -40,7 +40,7 @@ def test_dataset_json_spells_whole_words() -> None:
     facts = json.loads(info_to_json(INFO))
     assert facts["schema_version"] == 1
     assert facts["action_names"] == ["idle", "flap"]
-    assert (facts["codec"], facts["frames_per_chunk"]) == ({"name": "zstd", "level": 3}, 8)
+    assert (facts["codec"], facts["frames_per_chunk"]) == ({"name": "zstd", "level": 9}, 16)
 
 
 def test_another_schema_version_is_an_error_of_its_own() -> None:

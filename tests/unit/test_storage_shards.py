@@ -28,7 +28,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_parquet_layout(tmp_path: Path) -> None:
-    episode = make_episode(num_frames=20)
+    episode = make_episode(num_frames=36)
     make_dataset(tmp_path, [episode])
     assert names(tmp_path) == [
         "dataset.json",
@@ -42,9 +42,9 @@ def test_parquet_layout(tmp_path: Path) -> None:
     chunk = frames.read_row_group(2).to_pylist()[0]
     pixels = zstandard.decompress(chunk.pop("pixels"))
     assert chunk == {
-        "episode_id": "episode 0", "chunk_index": 2, "first_frame": 16, "num_frames": 4, "codec": "zstd"
+        "episode_id": "episode 0", "chunk_index": 2, "first_frame": 32, "num_frames": 4, "codec": "zstd"
     }  # fmt: skip
-    np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(4, 6, 4, 3), episode.frames[16:])
+    np.testing.assert_array_equal(np.frombuffer(pixels, np.uint8).reshape(4, 6, 4, 3), episode.frames[32:])
 
 
 def test_steps_and_episode_tables_have_the_documented_columns(tmp_path: Path) -> None:

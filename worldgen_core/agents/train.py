@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import nn
@@ -31,6 +30,7 @@ from worldgen_core.games.catalogue import get_game
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
 from worldgen_core.seeds import derive_seed
+from worldgen_core.threads import cpu_threads
 
 FINAL_RATE_SHARE = 0.02
 """The learning rate at the end of the budget; falling more slowly, policies unlearn steep descents again."""
@@ -58,9 +58,9 @@ def train_agent(settings: AgentSettings, *, out: Path, resume: Path, progress: P
     Determinism: same settings, same machine type and library versions give the same bytes.
     """
     started = time.monotonic()
-    torch.set_num_threads(settings.num_threads)
     game = get_game(settings.game)
-    candidates = _learn(settings, game, resume, progress)
+    with cpu_threads(settings.num_threads):
+        candidates = _learn(settings, game, resume, progress)
     best = max(candidates, key=lambda candidate: candidate.skill)
     _save(out, BEST, best)
     weaker = choose_weaker(candidates, best, settings.num_weaker)

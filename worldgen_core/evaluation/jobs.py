@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
 
-import torch
-
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.threads import cpu_threads
 
 T = TypeVar("T")
 
@@ -71,7 +70,7 @@ class JobPool:
     def working(self, meter: Meter) -> Iterator[None]:
         """Wait for all jobs at the end; Ctrl-C, or an error in any job, stops all at their next frame."""
         self._stop = meter.stop
-        with one_torch_thread():
+        with cpu_threads(1):
             try:
                 yield
             except BaseException as error:
@@ -94,14 +93,3 @@ class JobPool:
             raise
         finally:
             self._models.put(model)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Compute with one torch thread inside, and with as many as before afterwards."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(num_threads)

@@ -11,11 +11,11 @@ promoted; otherwise refused. Where the game has no simulator, PSNR after 16 fram
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from storage.atomic import write_bytes
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation.model_readme import model_readme
 from worldgen_core.evaluation.settings import PublishSettings
@@ -47,8 +47,9 @@ def decide(
     incumbent = None if incumbent_report is None else _read_json(incumbent_report / _REPORT_FILE)
     verdict = judge_promotion(settings, candidate, incumbent)
     decision = {"promote": verdict.promote, "reasons": verdict.reasons}
-    _write_text(out / DECISION_FILE, json.dumps(decision, indent=1, ensure_ascii=False) + "\n")
-    _write_text(out / README_FILE, model_readme(card, candidate, verdict.reasons, artifact=_name(model)))
+    write_bytes(out / DECISION_FILE, (json.dumps(decision, indent=1, ensure_ascii=False) + "\n").encode())
+    readme = model_readme(card, candidate, verdict.reasons, artifact=_name(model))
+    write_bytes(out / README_FILE, readme.encode())
     word = "promoted" if verdict.promote else "not promoted"
     return Outcome(metrics=decision, headline=f"{word}: {verdict.reasons[-1]}")
 
@@ -129,12 +130,3 @@ def _read_json(path: Path) -> dict[str, Any]:
             found=f"{type(error).__name__}: {error}",
             next_step="build the stage that writes it again: `worldgen build GAME --force STAGE`",
         ) from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.names import DeviceName, ModelName
+from worldgen_core.neutral import NEUTRAL
 
 
 class PlayableLimits(BaseModel):
@@ -57,7 +58,7 @@ class EvaluateSettings(BaseModel):
     """What the dream is held against; a recording offers fewer panels."""
     device: DeviceName = "cpu"
     """Where the model dreams; figures from different devices differ in their last digits."""
-    num_threads: int = Field(default=2, ge=1, le=64)
+    num_threads: int = Field(default=2, ge=1, le=64, json_schema_extra=NEUTRAL)
     """Rollouts side by side, each with one torch thread and a model of its own; no figure depends on it."""
     batch_size: int = Field(default=16, ge=1, le=256)
     """Dreams in one batch."""

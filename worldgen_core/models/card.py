@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from storage.atomic import write_bytes
 from worldgen_core.errors import CheckpointError
 from worldgen_core.models.weights import read_safetensors, write_safetensors
 
@@ -76,12 +76,8 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], *, file_name: str
 
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write `model.json`, last of all, so that a folder with a card is whole."""
-    temporary = folder / f".{CARD_FILE}.{os.getpid()}"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / CARD_FILE)
+    text = json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    write_bytes(folder / CARD_FILE, text.encode())
 
 
 def read_card(folder: Path) -> ModelCard:

@@ -19,6 +19,7 @@ from storage.records import DatasetInfo
 from worldgen_core.batch import picture
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
+from worldgen_core.evaluation.image_metrics import psnr
 from worldgen_core.games.catalogue import get_game
 from worldgen_core.models.autoencoder import FrameAutoencoder, KlAutoencoder
 from worldgen_core.models.card import count_parameters
@@ -34,6 +35,7 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.ranges import to_u8, to_unit
 from worldgen_core.seeds import derive_seed
+from worldgen_core.threads import cpu_threads
 from worldgen_core.training.autoencoder_objective import AutoencoderObjective, AutoencoderWeights, to_channels
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.clip_batches import Prefetcher
@@ -41,7 +43,6 @@ from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metri
 from worldgen_core.training.frame_batches import FrameSampler
 from worldgen_core.training.loop import TrainingRun, run_training
 from worldgen_core.training.picture_statistics import median_background, sample_pairs
-from worldgen_core.training.threads import cpu_threads
 
 ROUNDTRIP_FILE = "roundtrip.png"
 NUM_SHOWN = 8
@@ -162,7 +163,7 @@ def _publish(
         psnr_db=0.0,
     )
     decoded = roundtrip(LatentSpace(network, card), held_out)
-    card = card.model_copy(update={"psnr_db": psnr_db(held_out, decoded)})
+    card = card.model_copy(update={"psnr_db": float(psnr(decoded.numpy(), held_out.numpy()).mean())})
     save_latent_space(LatentSpace(network, card), out)
     write_metrics(out, run.rows)
     if run.rows:
@@ -200,13 +201,6 @@ def roundtrip(space: LatentSpace, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Ten
     device = space.mean.device
     decoded = [space.decode(space.encode(to_channels(part, device))) for part in frames.split(CHUNK)]
     return to_u8(torch.cat(decoded)).permute(0, 2, 3, 1).cpu().contiguous()
-
-
-def psnr_db(truth: UInt8[Tensor, "b h w c"], other: UInt8[Tensor, "b h w c"]) -> float:
-    """Return the mean over frames of the peak signal-to-noise ratio, at most 99 dB a frame."""
-    error: Float32[Tensor, " b"] = (truth.float() - other.float()).square().flatten(1).mean(dim=1)
-    ratio = 10 * torch.log10(255.0**2 / error.clamp(min=255.0**2 * 10**-9.9))
-    return float(ratio.double().mean())
 
 
 def _draw_roundtrip(truth: UInt8[Tensor, "b h w c"], decoded: UInt8[Tensor, "b h w c"], path: Path) -> None:

@@ -21,9 +21,9 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.models.latent_space import LatentSpace, load_latent_space
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.threads import cpu_threads
 from worldgen_core.training.autoencoder_objective import to_channels
 from worldgen_core.training.autoencoder_settings import LatentSettings
-from worldgen_core.training.threads import cpu_threads
 
 
 def encode_latents(

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from worldgen_core.errors import DivergenceError
 from worldgen_core.progress import Progress, ProgressEvent
 from worldgen_core.seeds import derive_seed
+from worldgen_core.threads import cpu_threads
 from worldgen_core.training.checkpoints import Checkpoint, architecture_of, load_latest, save_checkpoint
 from worldgen_core.training.ema import WeightAverage
 from worldgen_core.training.loop_settings import LoopSettings
@@ -96,13 +97,9 @@ def run_training(
     Raises: DivergenceError if loss or gradient is not finite (the last good checkpoint stays);
     CheckpointError if `resume` belongs to another architecture.
     """
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(settings.num_threads)
-    try:
-        frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
+    frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
+    with cpu_threads(settings.num_threads):
         return _Loop(objective, settings, seed, num_steps, resume).run(progress, frames)
-    finally:
-        torch.set_num_threads(num_threads)
 
 
 class _Loop:
@@ -163,7 +160,7 @@ class _Loop:
         }
 
     def extra(self) -> dict[str, Any]:
-        return {"rows": self.log.rows, "pending": self.log.pending, "seed": self.seed}
+        return {"rows": self.log.rows, "pending": self.log.pending}
 
     def restore(self) -> int:
         checkpoint = load_latest(self.resume, architecture=architecture_of(self.state()))

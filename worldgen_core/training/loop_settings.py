@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.names import DeviceName
+from worldgen_core.neutral import NEUTRAL
 
 
 class OptimizerSettings(BaseModel):
@@ -43,8 +44,8 @@ class LoopSettings(BaseModel):
     """Largest norm of the whole gradient."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Memory of the weight average that gets published."""
-    checkpoint_every: int = Field(default=250, ge=1)
-    """Steps between checkpoints."""
+    checkpoint_every: int = Field(default=250, ge=1, json_schema_extra=NEUTRAL)
+    """Steps between checkpoints, the work that a kill may cost."""
     log_every: int = Field(default=20, ge=1)
     """Steps between rows of metrics.jsonl; a row holds the mean over these steps."""
     num_threads: int = Field(default=2, ge=1)
