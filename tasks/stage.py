@@ -8,6 +8,7 @@ machine built.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
 import time
@@ -23,7 +24,9 @@ from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture
 from prefect.results import get_result_store
+from prefect.task_runners import TaskRunner
 from pydantic import BaseModel
 
 from storage.artifacts import ArtifactStore
@@ -69,6 +72,7 @@ class Stage(Generic[S]):
     body: Callable[[S, Workspace], Outcome]
     core: Callable[[S], tuple[str, ...]]
     packages: tuple[str, ...]
+    user_files: Callable[[S], Mapping[str, str]]
     code_root: Path | None = None
 
     def key_parts(self, settings: S, inputs: Mapping[str, ArtifactRef]) -> KeyParts:
@@ -77,7 +81,7 @@ class Stage(Generic[S]):
             self.name,
             core=self.core(settings),
             settings=settings_in_key(settings),
-            inputs={name: ref.digest for name, ref in inputs.items()},
+            inputs={name: ref.digest for name, ref in inputs.items()} | dict(self.user_files(settings)),
             packages=self.packages,
             code_root=self.code_root,
         )
@@ -86,8 +90,25 @@ class Stage(Generic[S]):
         self, settings: S, inputs: Mapping[str, ArtifactRef], *, force: bool = False
     ) -> State[ArtifactRef]:
         """Run as a Prefect task; the state holds the reference, and says `Cached` where it was there."""
-        prefect_task = _as_task(self).with_options(result_storage=_record_folder())
-        return prefect_task(settings, dict(inputs), force, return_state=True)
+        return _as_task(self)(settings, dict(inputs), force, return_state=True)
+
+    def submit(
+        self,
+        settings: S,
+        inputs: Mapping[str, ArtifactRef],
+        *,
+        runner: TaskRunner[Any],
+        unit: str,
+        force: bool,
+    ) -> PrefectFuture[ArtifactRef]:
+        """The same in a task runner, side by side with others; `unit` names this run in the UI."""
+        prefect_task = _as_task(self).with_options(task_run_name=f"{self.name} {unit}")
+        parameters = {"settings": settings, "inputs": dict(inputs), "force": force}
+        return runner.submit(prefect_task, parameters)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process by name: what a stage is made of are functions of modules there."""
+        return _stage_of, (self.body.__module__, self.name)
 
 
 class StageDecorator(Protocol):
@@ -98,18 +119,24 @@ class StageDecorator(Protocol):
         ...
 
 
+def _no_user_files(_settings: Any) -> Mapping[str, str]:
+    return {}
+
+
 def stage(
     *,
     section: str,
     core: tuple[str, ...] | Callable[[Any], tuple[str, ...]],
     packages: tuple[str, ...] = (),
+    user_files: Callable[[Any], Mapping[str, str]] = _no_user_files,
     code_root: Path | None = None,
 ) -> StageDecorator:
     """Make a function `(settings, workspace) -> Outcome` a stage named like the function.
 
     `core` names the modules whose code the bytes depend on, as a tuple or as a function of the settings (a
     chosen game or model); imports are followed from there, below `code_root`, the checkout by default.
-    `packages` are the libraries that the bytes depend on. `section` is where the settings sit in the config,
+    `packages` are the libraries that the bytes depend on; `user_files` maps names of files outside of the
+    store to their content digests. `section` is where the settings sit in the config,
     for messages.
     """
     declared = core
@@ -124,10 +151,16 @@ def stage(
             body=body,
             core=core_of,
             packages=packages,
+            user_files=user_files,
             code_root=code_root,
         )
 
     return decorate
+
+
+def _stage_of(module: str, name: str) -> Stage[Any]:
+    found: Stage[Any] = vars(importlib.import_module(module))[name]
+    return found
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -175,14 +208,7 @@ class ManifestPolicy(CachePolicy):
 
 def _as_task(stage: Stage[Any]) -> Task[[Any, dict[str, ArtifactRef], bool], ArtifactRef]:
     def run_stage(settings: Any, inputs: dict[str, ArtifactRef], force: bool) -> ArtifactRef:
-        failure = _key_failure.get()
-        if failure is not None:
-            _key_failure.set(None)
-            raise failure[1]
-        with device_slot(settings):
-            manifest = _build(stage, settings, inputs, force=force)
-        publish_stage(manifest, open_store().path(manifest.ref))
-        return manifest.ref
+        return _run(stage, settings, inputs, force=force)
 
     made = task(
         name=stage.name,
@@ -193,8 +219,21 @@ def _as_task(stage: Stage[Any]) -> Task[[Any, dict[str, ArtifactRef], bool], Art
         retries=2,
         retry_delay_seconds=[2, 10],
         retry_condition_fn=is_transient,
+        result_storage=_record_folder(),
     )
     return made(run_stage)
+
+
+def _run(stage: Stage[Any], settings: Any, inputs: Mapping[str, ArtifactRef], *, force: bool) -> ArtifactRef:
+    """What the task does. A function of the module, so that a task that travels takes no globals along."""
+    failure = _key_failure.get()
+    if failure is not None:
+        _key_failure.set(None)
+        raise failure[1]
+    with device_slot(settings):
+        manifest = _build(stage, settings, inputs, force=force)
+    publish_stage(manifest, open_store().path(manifest.ref))
+    return manifest.ref
 
 
 def _build(stage: Stage[Any], settings: Any, inputs: Mapping[str, ArtifactRef], *, force: bool) -> Manifest:

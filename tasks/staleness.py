@@ -97,16 +97,21 @@ def find_predecessor(
 ) -> Manifest | None:
     """The artifact to compare a missing key with: of the same stage, from the most recent builds first.
 
-    Falls back to the newest artifact of the stage that shares the game.
+    Falls back to the newest artifact of the stage that shares the game. Of a stage that is called once a
+    source, both only count if they share the source.
     """
     for ref in earlier:
         if ref.stage == parts.stage and ref.key != parts.key:
             manifest, _ = store.look(ref.stage, ref.key)
-            if manifest is not None:
+            if manifest is not None and _shares("source", manifest, parts):
                 return manifest
-    same_game = [
+    alike = [
         manifest
         for manifest in store.manifests(parts.stage)
-        if manifest.key_parts.settings.get("game") == parts.settings.get("game")
+        if _shares("game", manifest, parts) and _shares("source", manifest, parts)
     ]
-    return same_game[-1] if same_game else None
+    return alike[-1] if alike else None
+
+
+def _shares(setting: str, manifest: Manifest, parts: KeyParts) -> bool:
+    return manifest.key_parts.settings.get(setting) == parts.settings.get(setting)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from prefect.client.schemas.objects import State
+from prefect.futures import wait
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from storage.artifacts import ArtifactStore
@@ -22,7 +25,7 @@ from tasks.stage import Stage
 from tasks.staleness import explain, find_predecessor
 from worldgen_core.errors import ConfigError
 
-State = Literal["fresh", "stale", "not needed"]
+Freshness = Literal["fresh", "stale", "not needed"]
 
 
 class Steps(Protocol):
@@ -32,6 +35,10 @@ class Steps(Protocol):
         self, stage: Stage[Any], settings: BaseModel, /, **inputs: ArtifactRef | None
     ) -> ArtifactRef:
         """Run (or plan) a stage on upstream artifacts; inputs that are None are left out."""
+        ...
+
+    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+        """Run (or plan) a stage once a unit, side by side; `units` maps their names to settings."""
         ...
 
     def not_needed(self, stage: Stage[Any], reason: str) -> None:
@@ -44,9 +51,11 @@ class PlannedStage:
     """One line of a plan. `key` is None while it depends on something that has yet to be made."""
 
     stage: str
-    state: State
+    state: Freshness
     reasons: tuple[str, ...]
     key: str | None = None
+    unit: str = ""
+    """Which unit, where a stage is called once a unit."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class RunStage:
     seconds: float
     manifest: Manifest | None = None
     reason: str = ""
+    unit: str = ""
 
 
 class Planner:
@@ -92,6 +102,14 @@ class Planner:
             return self._add(stage, parts, ["forced"], promised=manifest.digest)
         self.stages.append(PlannedStage(stage.name, "fresh", (), parts.key))
         return manifest.ref
+
+    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+        """Look at a stage once a unit."""
+        refs: dict[str, ArtifactRef] = {}
+        for unit, settings in units.items():
+            refs[unit] = self(stage, settings)
+            self.stages[-1] = replace(self.stages[-1], unit=unit)
+        return refs
 
     def not_needed(self, stage: Stage[Any], reason: str) -> None:
         """Note a stage that this variant goes without."""
@@ -135,10 +153,12 @@ class Runner:
         variant: str,
         forced: Sequence[str] = (),
         on_stage: Callable[[RunStage], None] | None = None,
+        task_runner: Callable[[], TaskRunner[Any]] = ThreadPoolTaskRunner,
     ) -> None:
         self.store = store
         self.forced = forced
         self.done: list[RunStage] = []
+        self._task_runner = task_runner
         self._on_stage = on_stage
         self._record = BuildRecord(
             build_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}",
@@ -154,17 +174,35 @@ class Runner:
         given = {name: ref for name, ref in inputs.items() if ref is not None}
         started = time.perf_counter()
         state = stage.run(settings, given, force=stage.name in self.forced)
-        ref = state.result()
-        seconds = time.perf_counter() - started
-        name = "cached" if state.name == "Cached" else "built"
-        self._finish(RunStage(stage.name, name, seconds, self.store.manifest(ref)))
-        self._record = self._record.model_copy(update={"stages": (*self._record.stages, ref)})
-        write_build(self.store.root, self._record)
-        return ref
+        return self._note(stage, state, time.perf_counter() - started)
+
+    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+        """Run a stage once a unit in the task runner; all of them end before a failure comes out."""
+        with self._task_runner() as runner:
+            futures = {
+                unit: stage.submit(settings, {}, runner=runner, unit=unit, force=stage.name in self.forced)
+                for unit, settings in units.items()
+            }
+            wait(list(futures.values()))
+            states = {unit: future.state for unit, future in futures.items()}
+        return {unit: self._note(stage, state, None, unit=unit) for unit, state in states.items()}
 
     def not_needed(self, stage: Stage[Any], reason: str) -> None:
         """Note a stage that this variant goes without."""
         self._finish(RunStage(stage.name, "not needed", 0.0, reason=reason))
+
+    def _note(
+        self, stage: Stage[Any], state: State[ArtifactRef], seconds: float | None, *, unit: str = ""
+    ) -> ArtifactRef:
+        """Remember a finished stage; without `seconds` its manifest says how long the work took."""
+        ref = state.result()
+        name, manifest = "cached" if state.name == "Cached" else "built", self.store.manifest(ref)
+        if seconds is None:
+            seconds = float(manifest.notes["seconds"]) if name == "built" else 0.0
+        self._finish(RunStage(stage.name, name, seconds, manifest, unit=unit))
+        self._record = self._record.model_copy(update={"stages": (*self._record.stages, ref)})
+        write_build(self.store.root, self._record)
+        return ref
 
     def _finish(self, line: RunStage) -> None:
         self.done.append(line)
