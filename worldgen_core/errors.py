@@ -13,6 +13,10 @@ class AlignmentError(WorldgenError):
     """Actions and frames do not belong together as claimed."""
 
 
+class LabelError(WorldgenError):
+    """A label file that cannot be read, or a line of it that says nothing sensible."""
+
+
 class ContextLengthError(WorldgenError):
     """A model was given another number of context frames than it was built for."""
 
