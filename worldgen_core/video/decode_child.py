@@ -1,9 +1,9 @@
 """The decoding process: `python -m worldgen_core.video.decode_child CELL_FD MEMORY_BYTES`.
 
 It reads requests from its standard input and answers on its standard output, one after the other, until the
-input ends. It has limits on memory, processor time, open files and files written, and opens no file but the one
-it was asked for. libav may crash here: the process that asked then reads the end of the pipe and the number of
-frames decoded so far from a page that both map.
+input ends. It has limits on memory, processor time, open files and files written, and opens no file but the
+one it was asked for. libav may crash here: the process that asked then reads the end of the pipe, and the
+number of frames decoded so far from a page that both map.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import sys
 import time
 from typing import Any
 
-import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 
 from worldgen_core.video import wire
 from worldgen_core.video.frame_source import FrameSource
@@ -90,7 +90,7 @@ class Child:
             self._refuse(limit, "a video that needs more", "raise limits.memory_bytes, or shrink the video")
         except BrokenPipeError:
             raise
-        except (av.FFmpegError, OSError, ValueError, RuntimeError, EOFError) as error:
+        except (FFmpegError, OSError, ValueError, RuntimeError, EOFError) as error:
             self._forget()
             self._refuse("a video that libav can read", describe(error), "record or convert the file again")
         else:
@@ -122,7 +122,9 @@ class Child:
         source.on_packet = self._beat
         for index, frame in source.frames(wanted, deinterlace=request["deinterlace"]):
             if (frame.width, frame.height) != coded_size:
-                source.note(f"frame {index} is {frame.width}x{frame.height}, not {coded_size[0]}x{coded_size[1]}")
+                source.note(
+                    f"frame {index} is {frame.width}x{frame.height}, not {coded_size[0]}x{coded_size[1]}"
+                )
                 continue
             if frame.is_corrupt:
                 corrupt.append(index)
@@ -176,7 +178,7 @@ class Child:
         self._send(kind, 0, json.dumps(value).encode())
 
     def _send(self, kind: bytes, index: int, payload: bytes | np.ndarray) -> None:
-        view = memoryview(payload).cast("B") if isinstance(payload, np.ndarray) else memoryview(payload)
+        view = payload.data.cast("B") if isinstance(payload, np.ndarray) else memoryview(payload)
         parts = [memoryview(wire.MESSAGE.pack(kind, index, len(view))), view]
         while parts:
             num_written = os.writev(self._answers, parts)

@@ -7,7 +7,7 @@ could not. Memory does not grow with the video: a few pictures wait in a pipe, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -28,7 +28,9 @@ Size = tuple[int, int]
 class Decoding:
     """Pictures to iterate over once; `report` says afterwards what became of the wanted frames."""
 
-    def __init__(self, facts: VideoFacts, pictures: Iterator[Picture], num_wanted: int) -> None:
+    def __init__(
+        self, facts: VideoFacts, pictures: Generator[Picture, None, dict[str, Any]], num_wanted: int
+    ) -> None:
         self._facts = facts
         self._pictures = pictures
         self._num_wanted = num_wanted
@@ -48,7 +50,7 @@ class Decoding:
 
     def close(self) -> None:
         """Stop decoding before the end."""
-        self._pictures.close()  # pyright: ignore[reportAttributeAccessIssue] (it is a generator)
+        self._pictures.close()
 
     @property
     def report(self) -> DecodeReport:
@@ -189,7 +191,7 @@ def _pictures(
     shape: tuple[int, int, int],
     worker: DecodeWorker | None,
     limits: DecodeLimits | None,
-) -> Iterator[Picture]:
+) -> Generator[Picture, None, dict[str, Any]]:
     """The pictures of one request; returns its result."""
     own = None if worker is not None else DecodeWorker(limits)
     messages = (worker or own or DecodeWorker()).ask(facts.path.name, request, wanted, int(np.prod(shape)))
@@ -202,7 +204,7 @@ def _pictures(
             if kind == wire.PICTURE:
                 yield Picture(payload.reshape(shape), index)
     finally:
-        messages.close()  # pyright: ignore[reportAttributeAccessIssue] (it is a generator)
+        messages.close()
         if own is not None:
             own.close()
 

@@ -75,7 +75,10 @@ def check_file(path: Path, *, folder: Path | None = None) -> CheckedFile:
     if found != expected:
         fitting = "/".join(suffix for suffix, container in SUFFIXES.items() if container == found)
         raise _unusable(
-            path, f"{expected} content, as its name says", f"{found} content", f"rename it to end in {fitting}"
+            path,
+            f"{expected} content, as its name says",
+            f"{found} content",
+            f"rename it to end in {fitting}",
         )
     return CheckedFile(real, found, size_bytes)
 

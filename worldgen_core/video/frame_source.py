@@ -1,23 +1,23 @@
 """Decodes frames by presentation index; runs in the decoding process only.
 
-A wanted frame is found by its exact presentation tick, never by counting: seek to the key frame before it, decode
-forward, compare ticks. After a seek the first packet must be one that the index knows; else reading starts over
-from the beginning of the file.
+A wanted frame is found by its exact presentation tick, never by counting: seek to the key frame before it,
+decode forward, compare ticks. After a seek the first packet must be one that the index knows; else reading
+starts over from the beginning of the file.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator
 
-import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from worldgen_core.video.filters import Decoded, deinterlaced
 from worldgen_core.video.packets import (
     PacketIndex,
     describe,
@@ -30,8 +30,7 @@ from worldgen_core.video.packets import (
 _WORTH_A_SEEK = 16
 """Packets to be skipped from which on a seek is cheaper than decoding through."""
 _MAX_NOTES = 5
-
-Decoded = tuple[int, VideoFrame]
+_MAX_VAIN_RETRIES = 2
 
 
 class FrameSource:
@@ -53,6 +52,7 @@ class FrameSource:
         self._num_threads = num_threads
         self.num_decoded = 0
         self.on_packet = on_packet
+        self._num_vain_retries = 0
         self.notes: list[str] = []
         self._container, self._stream = self._open()
         self.index: PacketIndex = index_packets(
@@ -60,7 +60,9 @@ class FrameSource:
         )
         self._keys = np.flatnonzero(self.index.is_key)
         # Of each key frame, the first index from which on decoding may start there.
-        self._key_ranks = np.maximum.accumulate(self.index.rank[self._keys]) if self._keys.size else self._keys
+        self._key_ranks = (
+            np.maximum.accumulate(self.index.rank[self._keys]) if self._keys.size else self._keys
+        )
         self._forget_position()
 
     @property
@@ -86,9 +88,7 @@ class FrameSource:
         self.notes = []
         self._start_request(wanted, deinterlace)
         for index in wanted.tolist():
-            if not self._can_go_on_to(index):
-                self._restart(self._key_before(index))
-            frame = self._advance_to(index)
+            frame = self._advance_to(index) if self._can_go_on_to(index) else self._seek_to(index)
             if frame is not None:
                 yield index, frame
 
@@ -103,6 +103,24 @@ class FrameSource:
             self.notes.append(sentence)
 
     # Position
+
+    def _seek_to(self, index: int) -> VideoFrame | None:
+        """The frame, decoded from the key frame before it.
+
+        Some key frames only promise a whole picture later (intra refresh). If the frame is not there, try the
+        key frame before and then the start; after that has failed twice, no more: the frames are really lost.
+        """
+        starts = [self._key_before(index)]
+        if self._num_vain_retries < _MAX_VAIN_RETRIES and starts[0] > 0:
+            starts += [self._key_before(int(self.index.rank[starts[0]]) - 1), 0]
+        for ordinal in dict.fromkeys(starts):
+            self._restart(ordinal)
+            frame = self._advance_to(index)
+            if frame is not None:
+                self._num_vain_retries = 0
+                return frame
+        self._num_vain_retries += 1
+        return None
 
     def _advance_to(self, index: int) -> VideoFrame | None:
         """Decode up to `index`; None if a later frame comes first, which then waits for its turn."""
@@ -139,7 +157,7 @@ class FrameSource:
         self._deinterlace = False
 
     def _start_request(self, wanted: np.ndarray, deinterlace: bool) -> None:
-        """Frames that the last request skipped are gone, so only one that skipped nothing can be continued."""
+        """Start over after a request that skipped frames: they are gone."""
         may_skip = self.index.has_pts and not deinterlace and self._num_threads == 1
         if self._wanted is not None or deinterlace != self._deinterlace:
             self._is_running = False
@@ -164,7 +182,7 @@ class FrameSource:
         packets = self._packets_from(ordinal)
         pairs = self._decode(packets, int(self.index.rank[ordinal]))
         self._last_rank, self._last_ordinal = -1, ordinal
-        self._running = _deinterlaced(pairs) if self._deinterlace else pairs
+        self._running = deinterlaced(pairs) if self._deinterlace else pairs
         self._ahead = None
         self._is_running = True
 
@@ -201,7 +219,7 @@ class FrameSource:
                 self._container.seek(int(self.index.dts[target]), stream=self._stream)
                 packets = self._container.demux(self._stream)
                 first = next(packets)
-            except (av.FFmpegError, OSError, StopIteration):
+            except (FFmpegError, OSError, StopIteration):
                 return None
             at = self.index.ordinal_of.get((first.pos, first.pts))
             if at is not None and at <= ordinal:
@@ -225,7 +243,7 @@ class FrameSource:
                 frames = context.decode(packet if packet.size else None)
             except MemoryError:
                 raise
-            except (av.FFmpegError, OSError, ValueError) as error:
+            except (FFmpegError, OSError, ValueError) as error:
                 self.note(f"packet {self._last_ordinal}: {describe(error)}")
                 continue
             self.num_decoded += len(frames)
@@ -256,34 +274,3 @@ class FrameSource:
         while rank <= last and rank + 1 < ticks.size and ticks[rank + 1] == pts:
             rank += 1
         return rank
-
-
-def _deinterlaced(pairs: Iterator[Decoded]) -> Iterator[Decoded]:
-    """The same frames with the lines of the second field interpolated (bwdif), one for one and in order."""
-    graph: av.filter.Graph | None = None
-    ranks: deque[int] = deque()
-    for rank, frame in pairs:
-        if graph is None:
-            graph = av.filter.Graph()
-            source = graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-            )
-            graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=all"), graph.add("buffersink"))
-            graph.configure()
-        ranks.append(rank)
-        graph.push(frame)
-        yield from _pulled(graph, ranks)
-    if graph is not None:
-        graph.push(None)
-        yield from _pulled(graph, ranks)
-
-
-def _pulled(graph: av.filter.Graph, ranks: deque[int]) -> Iterator[Decoded]:
-    while ranks:
-        try:
-            frame = graph.pull()
-        except (av.BlockingIOError, EOFError):
-            return
-        assert isinstance(frame, VideoFrame)
-        yield ranks.popleft(), frame
-

@@ -1,7 +1,7 @@
 """Opens a video with libav and lists its packets; runs in the decoding process only.
 
-The container format is the one that the file's first bytes named, never guessed again; only the `file` protocol
-exists; references to other files are not followed.
+The container format is the one that the file's first bytes named, never guessed again; only the `file`
+protocol exists; references to other files are not followed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -87,12 +88,11 @@ def index_packets(
     packets, problems = _read_packets(container, stream, max_frames, on_packet)
     pts = [packet[0] for packet in packets]
     dts = [packet[1] for packet in packets]
-    has_pts = None not in pts
+    has_pts = None not in pts and not _invents_pts(container, stream)
     if not has_pts:
         if None in dts:
             raise Refusal("a time for every frame", "frames without any", "convert the file with ffmpeg")
-        problems.append("frames carry no presentation time, so they are told by their order")
-    # Without presentation times packet i is taken for frame i: only its key frames and the count matter.
+        problems.append("frames carry no presentation time, so they are told by their order from the start")
     ticks = np.array(pts if has_pts else sorted(dts), dtype=np.int64)  # pyright: ignore[reportCallIssue, reportArgumentType] (None is excluded above)
     order = np.argsort(ticks, kind="stable")
     rank = np.empty(ticks.size, np.int64)
@@ -104,12 +104,19 @@ def index_packets(
     return PacketIndex(
         pts=ticks[order],
         rank=rank,
-        is_key=np.array([packet[3] for packet in packets], dtype=bool),
+        # Counting is only right from the start: a group's first frames may belong before its key frame.
+        is_key=np.array([packet[3] and has_pts for packet in packets], dtype=bool),
         dts=np.array(made_up, dtype=np.int64),
         ordinal_of={(packet[2], packet[0]): i for i, packet in enumerate(packets)},
         has_pts=has_pts,
         problems=tuple(problems),
     )
+
+
+def _invents_pts(container: InputContainer, stream: VideoStream) -> bool:
+    """AVI has no presentation times, and libav's guesses are wrong for H.264 with B-frames."""
+    context = stream.codec_context
+    return container.format.name == "avi" and context.has_b_frames and context.name != "mpeg4"
 
 
 _Row = tuple[int | None, int | None, int | None, bool]
@@ -132,7 +139,7 @@ def _read_packets(
                 raise Refusal(f"at most {max_frames} frames", "more", "cut the video into parts")
             num_corrupt += packet.is_corrupt
             rows.append((packet.pts, packet.dts, packet.pos, packet.is_keyframe))
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         problems.append(f"reading stopped after {len(rows)} frames: {describe(error)}")
     if num_corrupt:
         problems.append(f"{num_corrupt} frames are marked as damaged by the container")
@@ -140,7 +147,7 @@ def _read_packets(
 
 
 def is_shown(packet: Packet[VideoStream], is_vp8: bool) -> bool:
-    """False for the empty packet at the end, frames that an edit list hides, and VP8's reference-only frames."""
+    """False for the empty packet at the end, frames hidden by an edit list, VP8's reference-only frames."""
     if packet.size == 0 or packet.is_discard:
         return False
     return not (is_vp8 and not memoryview(packet)[0] & 0x10)
@@ -150,4 +157,3 @@ def describe(error: BaseException) -> str:
     """What libav said, without the file's name and error number."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(words).strip().lower()
-

@@ -1,7 +1,7 @@
 """`probe`: what a video file holds, without trusting it.
 
-The file is checked first (`file_checks`), then demuxed in a decoding process; one picture is decoded, because the
-rotation comes with it. What cannot be used raises one VideoError; what is only odd is told in `problems`.
+The file is checked first (`file_checks`), then demuxed in a decoding process; one picture is decoded, because
+the rotation comes with it. What cannot be used raises one VideoError; what is only odd is told in `problems`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _facts(
         )
     declared_s = answer["declared_duration_s"]
     if declared_s is not None:
-        problems += _duration_problems(path, declared_s, span_s + 1 / fps)
+        problems += _duration_problems(
+            path, declared_s, max(span_s, float(int(pts[-1]) * time_base)) + 1 / fps
+        )
     is_turned = answer["rotation"] in (90, 270)
     width, height = answer["coded_width"], answer["coded_height"]
     return VideoFacts(
@@ -125,8 +127,8 @@ def _checked_span_s(
 def frame_rate(pts: Int64[np.ndarray, " n"], time_base: Fraction) -> tuple[bool, float]:
     """(is the rate constant, frames/s): the mean where it is constant, else that of the median interval.
 
-    Constant is what never strays from an even rhythm by more than a tick, or than a millisecond (and at most a
-    quarter of an interval) where a container rounded the times to milliseconds on the way.
+    Constant is what never strays from an even rhythm by more than a tick, or than a millisecond (and at most
+    a quarter of an interval) where a container rounded the times to milliseconds on the way.
     """
     offsets = (pts - pts[0]).astype(np.float64)
     interval = offsets[-1] / (pts.size - 1)

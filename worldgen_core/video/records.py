@@ -84,9 +84,9 @@ class Stretch:
 class DecodeReport:
     """What became of the wanted frames once decoding has ended.
 
-    `missing` were demuxed and wanted but could not be decoded. `corrupt` were decoded from damaged data, as far
-    as the decoder noticed. `damaged` are stretches that a missing or corrupt frame spoils: up to the frame
-    before the next key frame, since the frames between are predicted from it.
+    `missing` were demuxed and wanted but could not be decoded. `corrupt` were decoded from damaged data, as
+    far as the decoder noticed. `damaged` are stretches that a missing or corrupt frame spoils: up to the
+    frame before the next key frame, since the frames between are predicted from it.
     """
 
     num_wanted: int

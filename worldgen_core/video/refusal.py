@@ -1,9 +1,9 @@
-"""How the decoding process says no: what it expected, what it found, what to do; the file's name is added later."""
+"""How the decoding process says no: what it expected, what it found, what to do; the name is added later."""
 
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 (it becomes a VideoError in the process that asked)
+class Refusal(Exception):
     """A video that cannot be used, seen from inside the decoding process."""
 
     def __init__(self, expected: str, found: str, next_step: str) -> None:

@@ -23,7 +23,7 @@ class SceneSettings(BaseModel):
     signal_height: int = Field(default=90, ge=16, le=480)
     """Lines of the small gray pictures; more see smaller sprites and more noise."""
     duplicate_level: float = Field(default=6.0, ge=0)
-    """Largest change of any pixel (grey levels) between a frame and its duplicate; raise it for noisy video."""
+    """Largest change of any pixel between a frame and its duplicate; raise it for noisy video."""
     duplicate_mean: float = Field(default=0.4, ge=0)
     """Largest mean change between a frame and its duplicate."""
     frozen_frames: int = Field(default=90, ge=1)
@@ -36,13 +36,15 @@ class SceneSettings(BaseModel):
     """A black stretch lasts until bright pixels are above this level."""
     door_frames: int = Field(default=30, ge=0)
     """A scene that changes within so many frames of a black frame changed by a door, which is no cut."""
-    cut_enter: float = Field(default=0.6, ge=0, le=2)
+    cut_enter: float = Field(default=0.4, ge=0, le=2)
     """A cut: the correlation of the picture with the one before is below 1 minus this. Lower finds more."""
-    cut_content: float = Field(default=0.25, ge=0, le=1)
-    """A cut also changes at least this share of the brightness histograms of the picture's sixteen parts."""
-    cut_contrast: float = Field(default=2.0, ge=1)
+    cut_parts: float = Field(default=0.7, ge=0, le=1)
+    """A cut also changes at least this share of the picture's sixteen parts; a dialog changes fewer."""
+    cut_level: float = Field(default=5.0, ge=0)
+    """A part has changed when its pixels did by so many grey levels in the mean."""
+    cut_contrast: float = Field(default=3.0, ge=1)
     """A cut changes the picture so many times as much as the frames around it: fast play does not."""
-    cut_leave: float = Field(default=0.3, ge=0, le=2)
+    cut_leave: float = Field(default=0.2, ge=0, le=2)
     """After a cut no other is found until the change has been below this once."""
     flash_frames: int = Field(default=3, ge=0)
     """A change that is undone within so many frames is a flash, which is no cut."""

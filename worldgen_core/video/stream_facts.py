@@ -31,13 +31,15 @@ def read_facts(source: FrameSource, max_pixels: int) -> dict[str, Any]:
     rotation, problems = _rotation(frame)
     ratio = context.sample_aspect_ratio
     if ratio and ratio != _SQUARE:
-        problems.append(f"pixels are not square ({ratio.numerator}:{ratio.denominator}) and are taken as they are")
+        problems.append(
+            f"pixels are not square ({ratio.numerator}:{ratio.denominator}) and are taken as they are"
+        )
     declared = source.stream.frames
     if declared and declared > source.index.num_packets:
         problems.append(f"the header declares {declared} frames, the file holds {source.index.num_packets}")
     time_base = source.stream.time_base or Fraction(0)
     return {
-        "codec": context.name,
+        "codec": context.codec.canonical_name,
         "coded_width": frame.width,
         "coded_height": frame.height,
         "rotation": rotation,
@@ -59,18 +61,22 @@ def _first_picture(source: FrameSource) -> VideoFrame:
     for _, frame in source.frames(wanted):
         return frame
     reason = source.notes[0] if source.notes else "the decoder gave none"
-    raise Refusal("pictures", f"none among the first {wanted.size} ({reason})", "record or copy the file again")
+    raise Refusal(
+        "pictures", f"none among the first {wanted.size} ({reason})", "record or copy the file again"
+    )
 
 
 def _rotation(frame: VideoFrame) -> tuple[int, list[str]]:
-    """Degrees clockwise from the display matrix, in whole quarter turns; what else it asks for is not done."""
+    """Degrees clockwise from the display matrix, in quarter turns; what else it asks for is not done."""
     problems: list[str] = []
     clockwise = -frame.rotation % 360
     rotation = round(clockwise / 90) * 90 % 360
     if rotation != clockwise:
         problems.append(f"rotation by {clockwise} degrees is taken as {rotation}")
-    if Type.DISPLAYMATRIX in frame.side_data:
-        a, b, _, c, d = np.frombuffer(frame.side_data[Type.DISPLAYMATRIX], "<i4")[:5].astype(int).tolist()
+    # Iterating gives the data, whatever the type stubs say of a mapping.
+    side_data: list[Any] = list(iter(frame.side_data))
+    for matrix in (data for data in side_data if data.type == Type.DISPLAYMATRIX):
+        a, b, _, c, d = np.frombuffer(memoryview(matrix), "<i4")[:5].astype(int).tolist()
         if a * d - b * c < 0:
             problems.append("the mirroring that the file asks for is not done")
     return rotation, problems

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -62,7 +62,9 @@ class DecodeWorker:
         """Id of the running decoding process, for measuring it."""
         return self._process.popen.pid if self._process else None
 
-    def ask(self, name: str, request: dict[str, Any], wanted: np.ndarray, num_bytes: int) -> Iterator[Message]:
+    def ask(
+        self, name: str, request: dict[str, Any], wanted: np.ndarray, num_bytes: int
+    ) -> Generator[Message, None, dict[str, Any]]:
         """Messages of the answer but its end; `num_bytes` is what a picture must have.
 
         The generator returns the result. If it is left early the process is ended.
@@ -100,7 +102,7 @@ class DecodeWorker:
         )
 
 
-class _Gone(Exception):  # noqa: N818 (never seen outside this module)
+class _Gone(Exception):
     """The process is of no use any more; no reason means that it died by itself."""
 
     def __init__(self, reason: str = "") -> None:
@@ -193,12 +195,12 @@ class _Exchange:
             except BrokenPipeError:
                 raise _Gone from None
 
-    def messages(self, num_bytes: int) -> Iterator[Message]:
+    def messages(self, num_bytes: int) -> Generator[Message, None, dict[str, Any]]:
         """Messages until the result, which is returned."""
         head = np.empty(wire.MESSAGE.size, np.uint8)
         while True:
             self._read(head)
-            kind, index, size = wire.MESSAGE.unpack(head)
+            kind, index, size = wire.MESSAGE.unpack(head.data)
             limit = num_bytes if kind == wire.PICTURE else wire.MAX_JSON_BYTES
             if size > limit:
                 raise _Gone("the decoding process answered nonsense")
@@ -210,7 +212,7 @@ class _Exchange:
                 yield kind, index, payload
 
     def _read(self, target: np.ndarray) -> None:
-        rest = memoryview(target)
+        rest = target.data
         while rest:
             try:
                 num_read = os.readv(self._process.answers, [rest])
