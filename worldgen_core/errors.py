@@ -25,5 +25,9 @@ class DivergenceError(WorldgenError):
     """Training produced a loss that is not finite or that ran away."""
 
 
+class VideoError(WorldgenError):
+    """A video that cannot be used: no video at all, unsafe, too large, damaged or in no known format."""
+
+
 class CheckpointError(WorldgenError):
     """A checkpoint or a weights file is truncated, damaged or of another architecture."""

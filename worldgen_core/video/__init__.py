@@ -1,5 +1,5 @@
-"""Video: a folder of gameplay videos and action files becomes aligned, sliced episodes.
+"""Videos of gameplay and their action files: probing, decoding, scenes, crop boxes, labels, alignment.
 
-Owns probing, decoding, label formats, alignment and the data doctor. Pixels are decoded in child processes;
-time is integer ticks with a rational time base, and seconds appear in messages only.
+Timing is PyAV's (integer ticks with their rational time base), image work OpenCV's. libav runs in child
+processes with limits, never in the process that asks: start reading at `probing` and `decoding`.
 """
