@@ -172,7 +172,7 @@ def _pictures(clock: Clock, settings: SliceSettings, name: str) -> tuple[Int64[n
     if _has_own_rate(clock, rate):
         return np.arange(len(clock.ticks)), _Times(clock.ticks, clock.unit)
     num_pictures = int(int(clock.ticks[-1]) * clock.unit * rate) + 1
-    if num_pictures > settings.limits.max_frames:
+    if num_pictures > settings.limits.decode.max_frames:
         _fail_for_gap(clock, settings, name, num_pictures)
     due = _Times(np.arange(num_pictures, dtype=np.int64), 1 / rate)
     return _last_by(clock.ticks, clock.unit, due, clock.slack), due
@@ -194,7 +194,7 @@ def _fail_for_gap(clock: Clock, settings: SliceSettings, name: str, num_pictures
     gap = float((int(clock.ticks[where + 1]) - int(clock.ticks[where])) * clock.unit)
     raise AlignmentError(
         f"{name}, frame {where + 1}",
-        expected=f"time stamps that give at most {settings.limits.max_frames} pictures",
+        expected=f"time stamps that give at most {settings.limits.decode.max_frames} pictures",
         found=f"{num_pictures}; the longest gap is {gap:.6g} s, before this frame",
         next_step="set fps in worldgen.yaml, so that time stamps do not count",
     )

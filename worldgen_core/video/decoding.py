@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Int64
@@ -18,9 +18,9 @@ from worldgen_core.errors import ConfigError, VideoError
 from worldgen_core.video import wire
 from worldgen_core.video.limit_settings import DecodeLimits
 from worldgen_core.video.records import Box, DecodeReport, Picture, VideoFacts
+from worldgen_core.video.settings import Deinterlace
 from worldgen_core.video.worker import DecodeWorker
 
-Deinterlace = Literal["auto", "off", "always"]
 Size = tuple[int, int]
 """Height and width."""
 

@@ -29,7 +29,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from worldgen_core.errors import ConfigError
 from worldgen_core.video.exact import Exact
 from worldgen_core.video.safe_files import read_bytes
-from worldgen_core.video.settings import Crop, FormatName, SliceSettings, TimeUnit
+from worldgen_core.video.scene_settings import LetterboxSettings
+from worldgen_core.video.settings import FormatName, SliceSettings, TimeUnit
 
 FILE_NAME = "worldgen.yaml"
 
@@ -62,9 +63,9 @@ class VideoDefaults(BaseModel):
     """Frames from key-down to the first moving frame."""
     keymap: dict[str, str | int] = Field(default_factory=dict)
     """Names of keys or labels -> an action's name or id."""
-    crop: Crop = None
+    crop: LetterboxSettings | None = None
     """What is cut out of the picture."""
-    deinterlace: str | None = Field(default=None, pattern="^(auto|on|off)$")
+    deinterlace: str | None = Field(default=None, pattern="^(auto|off|always)$")
     """Whether to deinterlace."""
 
 

@@ -13,32 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.agents.settings import DatasetName
 from worldgen_core.video.exact import Exact, fraction
-from worldgen_core.video.scene_settings import SceneSettings
+from worldgen_core.video.limit_settings import DecodeLimits
+from worldgen_core.video.scene_settings import LetterboxSettings, SceneSettings
 
 FormatName = Literal["names", "frames", "runs", "events", "jsonl"]
 """The label formats; see worldgen_core/video/formats."""
 
+Deinterlace = Literal["auto", "off", "always"]
+"""`auto` deinterlaces what the file flags as interlaced."""
+
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 """Unit of the time stamps of a label file; `auto` goes by the column's name and by how they are written."""
-
-
-class CropBox(BaseModel):
-    """A part of the picture, in pixels of the video after its rotation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    left: int = Field(ge=0)
-    """Columns cut off at the left."""
-    top: int = Field(ge=0)
-    """Rows cut off at the top."""
-    width: int = Field(ge=1)
-    """Columns kept."""
-    height: int = Field(ge=1)
-    """Rows kept."""
-
-
-Crop = CropBox | Literal["letterbox"] | None
-"""A box, `letterbox` (bars that stay black are found and cut off), or None: the whole picture."""
 
 
 class Limits(BaseModel):
@@ -46,14 +31,8 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    decode_seconds: int = Field(default=3_600, ge=1)
-    """Wall-clock time of the process that decodes one video."""
-    memory_mib: int = Field(default=2_048, ge=128)
-    """Address space of that process, beyond what it starts with, in MiB."""
-    max_pixels: int = Field(default=8_847_360, ge=1)
-    """Pixels of one picture (default 4096 x 2160); raising it costs memory."""
-    max_frames: int = Field(default=2_000_000, ge=1)
-    """Frames of one video, and pictures taken from it (default 18 hours at 30 frames a second)."""
+    decode: DecodeLimits = DecodeLimits()
+    """Time, memory, pixels and frames of one video."""
     label_mib: int = Field(default=64, ge=1, le=1_024)
     """Size of one label file in MiB."""
 
@@ -103,9 +82,9 @@ class SliceSettings(BaseModel):
     onset_latency_frames: int | None = Field(default=None, ge=0, le=120)
     """Frames from the line in which a key goes down to the first frame that moves, where it is known; then an
     offset of two frames is noticed, else (None) only one of more than four frames beyond what is usual."""
-    crop: Crop = None
-    """What is cut out of the picture before it is resized."""
-    deinterlace: Literal["auto", "on", "off"] = "auto"
+    crop: LetterboxSettings = LetterboxSettings()
+    """What is cut out of the picture before it is resized; by default bars that stay black."""
+    deinterlace: Deinterlace = "auto"
     """`auto` deinterlaces what is marked as interlaced."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     """Part of the frames held out, as contiguous blocks of every video."""
