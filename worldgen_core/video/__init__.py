@@ -1,0 +1,1 @@
+"""Video: gameplay recordings and action files, from a folder to aligned episodes."""
