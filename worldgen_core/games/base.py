@@ -1,8 +1,9 @@
 """What the core may know of a game: names, sizes, a simulator, a state reader, and what models may assume.
 
-A game's own file builds one `Game`; nothing outside `worldgen_core/games` imports a particular game, but
-finds it by name (`worldgen_core.games.catalogue.get_game`). Heights and distances are in native pixels, y
-grows downwards, frames are RGB.
+A game's own file builds one record; nothing outside `worldgen_core/games` imports a particular game, but
+finds it by name (`worldgen_core.games.catalogue`). What can be said of any game, even of one known from
+footage alone, is `GameFacts`; a `Game` is one of lives and heights (Flappy Bird), a `TileGame` one in which
+somebody walks on tiles. Heights and distances are in native pixels, y grows downwards, frames are RGB.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
 Frame = UInt8[np.ndarray, "h w c"]
+Facing = Literal["up", "down", "left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,39 @@ class TrueState(State):
     is_alive: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TileState:
+    """What one frame of a tile game shows of the player.
+
+    `x` and `y` are the left and top edge, on the screen, of the tile-sized square that the player stands in
+    or walks through (NaN where not found, and `facing` None).
+    """
+
+    found: bool
+    x: float
+    y: float
+    facing: Facing | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrueTileState(TileState):
+    """What the simulator of a tile game knows.
+
+    The player stands on `tile_x`, `tile_y` of the map `map_id`, or has walked `offset` native pixels from
+    there the way it faces. `camera_x` and `camera_y` are the screen's left and top edge on the map. `found`
+    is False during a fade; position and facing are exact even then.
+    """
+
+    map_id: int
+    tile_x: int
+    tile_y: int
+    offset: int
+    camera_x: int
+    camera_y: int
+    is_dialog: bool
+    is_fading: bool
+
+
 class Transition(NamedTuple):
     """What follows an action: the next frame, the reward of the way, whether that frame ended the life."""
 
@@ -66,7 +101,7 @@ class Transition(NamedTuple):
 
 
 @runtime_checkable
-class Simulator(Protocol):
+class Playable(Protocol):
     """A game being played; deterministic in the seed and the actions."""
 
     def reset(self, seed: int) -> Frame:
@@ -86,8 +121,23 @@ class Simulator(Protocol):
         """The current frame (a fresh array)."""
         ...
 
+
+@runtime_checkable
+class Simulator(Playable, Protocol):
+    """A game of lives and heights being played."""
+
     @property
     def state(self) -> TrueState:
+        """The current true state."""
+        ...
+
+
+@runtime_checkable
+class TileSimulator(Playable, Protocol):
+    """A tile game being played."""
+
+    @property
+    def state(self) -> TrueTileState:
         """The current true state."""
         ...
 
@@ -162,17 +212,12 @@ class ModelAssumptions:
     oversample: tuple[EventWindow, ...] = ()
 
 
-@dataclass(frozen=True)
-class Game:
-    """One game: actions, sizes, simulator, reader.
+@dataclass(frozen=True, kw_only=True)
+class GameFacts:
+    """What is known of any game, even of one that only footage exists of.
 
     `keymap` maps key names as browsers report them (`KeyboardEvent.code`) to action ids; action 0 is what
-    happens when nothing is pressed. `make_simulator(seed)` returns a simulator on the first frame of that
-    seed's life. `make_pixel_player()` returns a capable player for evaluations: what it survives in a dream
-    is compared with what it survives in the game.
-
-    For agents: `features` is what they see of a true state, `rule` a player by rule that keeps `margin`
-    native pixels of distance.
+    happens when nothing is pressed. `height`, `width` and `fps` are those of the recorded frames.
     """
 
     name: str
@@ -183,10 +228,37 @@ class Game:
     native_width: int
     height: int
     width: int
+    assumptions: ModelAssumptions = ModelAssumptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game(GameFacts):
+    """A game of lives and heights: its facts, simulator, reader.
+
+    `make_simulator(seed)` returns a simulator on the first frame of that seed's life. `make_pixel_player()`
+    returns a capable player for evaluations: what it survives in a dream is compared with what it survives in
+    the game.
+
+    For agents: `features` is what they see of a true state, `rule` a player by rule that keeps `margin`
+    native pixels of distance.
+    """
+
     make_simulator: Callable[[int], Simulator]
     read_state: Callable[[Frame], State]
     make_pixel_player: Callable[[], PixelPlayer]
     features: Callable[[TrueState], Float32[np.ndarray, " f"]]
     num_features: int
     rule: Callable[[TrueState, float], int]
-    assumptions: ModelAssumptions = ModelAssumptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileGame(GameFacts):
+    """A game in which somebody walks on tiles: its facts, simulator, reader.
+
+    `tile_size` is in native pixels. `make_simulator(seed)` returns a simulator that stands where the seed
+    says; a life never ends. `read_state` reads recorded frames, true ones and dreamt ones.
+    """
+
+    tile_size: int
+    make_simulator: Callable[[int], TileSimulator]
+    read_state: Callable[[Frame], TileState]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 
 from worldgen_core.errors import ConfigError
-from worldgen_core.games.base import Game
+from worldgen_core.games.base import Game, GameFacts, TileGame
 
-GAME_NAMES = ("flappy",)
+GAME_NAMES = ("flappy", "overworld")
 """Every game that a setting may name."""
 
 
@@ -23,7 +23,29 @@ def game_module(name: str) -> str:
     return f"worldgen_core.games.{name}"
 
 
+def get_facts(name: str) -> GameFacts:
+    """What is known of the game of that name, of whatever kind; its module's `GAME`."""
+    facts: GameFacts = importlib.import_module(game_module(name)).GAME
+    return facts
+
+
 def get_game(name: str) -> Game:
-    """The game of that name; its module's `GAME`."""
-    game: Game = importlib.import_module(game_module(name)).GAME
-    return game
+    """The game of that name; raises ConfigError if it is not one of lives and heights."""
+    facts = get_facts(name)
+    if not isinstance(facts, Game):
+        raise _wrong_kind(name, "a game of lives and heights, such as flappy")
+    return facts
+
+
+def get_tile_game(name: str) -> TileGame:
+    """The tile game of that name; raises ConfigError if it is of another kind."""
+    facts = get_facts(name)
+    if not isinstance(facts, TileGame):
+        raise _wrong_kind(name, "a tile game with a simulator, such as overworld")
+    return facts
+
+
+def _wrong_kind(name: str, expected: str) -> ConfigError:
+    return ConfigError(
+        f"game {name}", expected=expected, found="another kind of game", next_step="name one of that kind"
+    )

@@ -1,0 +1,190 @@
+"""Paints areas once, and draws a frame of the game from them.
+
+Ground is painted from masks of tiles whose corners are rounded, so that every neighbourhood has its border;
+what stands on it is pasted from the back to the front. A frame is a cut from the painted area, with the
+people pasted on it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from worldgen_core.games import overworld_houses as houses
+from worldgen_core.games import overworld_tiles as tiles
+from worldgen_core.games.overworld_font import BOX_HEIGHT, dialogue_box
+from worldgen_core.games.overworld_map import FLOOR, SAND, VOID, WALL, WATER, Area, Facing, Talker, Thing, World
+from worldgen_core.games.overworld_people import PERSON_HEIGHT, person
+from worldgen_core.games.overworld_pixels import TILE, Colour, Sprite, grow, paste, shaded, shrink
+
+NATIVE_HEIGHT, NATIVE_WIDTH = 160, 240
+NUM_FADE_LEVELS = 8
+
+
+def camera_of(area: Area, x: int, y: int) -> tuple[int, int]:
+    """Left and top native pixel of the view whose player's tile is at these pixels of the area.
+
+    It is centred on the player, stops at the edges, and stays on a small room's middle (negative values: the
+    room lies inside the picture).
+    """
+    return (
+        _camera_along(x, area.num_columns * TILE, NATIVE_WIDTH),
+        _camera_along(y, area.num_rows * TILE, NATIVE_HEIGHT),
+    )
+
+
+def _camera_along(position: int, size: int, view: int) -> int:
+    if size <= view:
+        return (size - view) // 2
+    return min(max(position + TILE // 2 - view // 2, 0), size - view)
+
+
+@lru_cache(maxsize=32)
+def painted(world: World, index: int) -> UInt8[np.ndarray, "H W 3"]:
+    """The whole picture of an area without people, at least as large as the view; read-only."""
+    area = world.areas[index]
+    surface = np.zeros((area.num_rows * TILE, area.num_columns * TILE, 3), np.uint8)
+    _paint_ground(area, surface)
+    for thing in area.things:
+        sprite = _sprite_of(thing)
+        shift = _WALL_SHIFT if thing.kind.startswith("wall_") else 0
+        paste(surface, sprite, thing.x * TILE, (thing.y + 1) * TILE - sprite.pixels.shape[0] + shift)
+    pad_y = max(NATIVE_HEIGHT - surface.shape[0], 0) // 2
+    pad_x = max(NATIVE_WIDTH - surface.shape[1], 0) // 2
+    surface = np.pad(surface, ((pad_y, pad_y), (pad_x, pad_x), (0, 0)))
+    surface.setflags(write=False)
+    return surface
+
+
+_WALL_SHIFT = 4
+"""What hangs on a wall hangs so many pixels below its tile's edge."""
+
+
+def _sprite_of(thing: Thing) -> Sprite:
+    match thing.kind:
+        case "house":
+            return houses.house(thing.width, thing.door, thing.variant)
+        case "flowers" | "flower_pot":
+            return getattr(tiles, thing.kind)(thing.variant)
+        case "bed" | "rug" | "wall_picture":
+            return getattr(houses, thing.kind)(thing.variant)
+        case _:
+            return getattr(tiles if hasattr(tiles, thing.kind) else houses, thing.kind)()
+
+
+def _paint_ground(area: Area, surface: UInt8[np.ndarray, "H W 3"]) -> None:
+    for y in range(area.num_rows):
+        for x in range(area.num_columns):
+            kind = int(area.ground[y, x])
+            box = np.s_[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
+            if kind == FLOOR:
+                surface[box] = houses.floor_tile()
+            elif kind == WALL:
+                surface[box] = houses.wall_piece(area.style)[y * TILE : (y + 1) * TILE]
+            elif kind != VOID:
+                surface[box] = tiles.ground_tile("grass", (x * 7 + y * 5 + x * y) % 5)
+    if (area.ground == FLOOR).any():
+        _paint_room_shade(area, surface)
+    for kind in (SAND, WATER):
+        if (area.ground == kind).any():
+            _paint_patch(area, surface, kind)
+
+
+def _paint_room_shade(area: Area, surface: UInt8[np.ndarray, "H W 3"]) -> None:
+    """The wall's shadow on the floor, and a border at the room's sides."""
+    top = int(np.argmax(area.ground[:, 0] == FLOOR)) * TILE
+    bottom = int((area.ground[:, 0] == FLOOR).sum()) * TILE + top
+    surface[top : top + 3] = (surface[top : top + 3] * 0.82).astype(np.uint8)
+    for columns in (np.s_[:2], np.s_[-2:]):
+        surface[:bottom, columns] = houses.WOOD[0]
+    surface[bottom - 2 : bottom] = houses.WOOD[0]
+
+
+def _paint_patch(area: Area, surface: UInt8[np.ndarray, "H W 3"], kind: int) -> None:
+    """Sand or water with rounded corners and a border."""
+    mask = _rounded(area.ground == kind)
+    variants = np.indices(area.ground.shape)
+    texture = np.concatenate(
+        [
+            np.concatenate(
+                [
+                    tiles.ground_tile("sand" if kind == SAND else "water", int(v))
+                    for v in (row_y * 3 + row_x * 5 + row_y * row_x) % 7
+                ],
+                axis=1,
+            )
+            for row_y, row_x in zip(variants[0], variants[1], strict=True)
+        ]
+    )
+    surface[mask] = texture[mask]
+    rim = mask & ~shrink(mask)
+    if kind == SAND:
+        surface[rim] = tiles.SAND_EDGE
+        surface[shrink(mask) & ~shrink(shrink(mask))] = tiles.SAND[2]
+        _darken(surface, grow(mask) & ~mask, tiles.GRASS[1])
+    else:
+        below_bank = mask & ~np.roll(mask, 5, axis=0)
+        surface[below_bank] = shaded(tiles.WATER[1], 0.88)
+        surface[rim] = tiles.FOAM
+        _darken(surface, grow(grow(mask)) & ~mask, tiles.SHORE)
+
+
+def _darken(surface: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], colour: Colour) -> None:
+    surface[mask] = colour
+
+
+def _rounded(is_there: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "H W"]:
+    """The tiles' area in pixels, with rounded corners on both sides and a slightly ragged edge."""
+    large = np.pad(is_there, 1, mode="edge").repeat(TILE, axis=0).repeat(TILE, axis=1)
+    soft = cv2.GaussianBlur(large.astype(np.float32), (0, 0), 3.2)[TILE:-TILE, TILE:-TILE]
+    rows, columns = np.indices(soft.shape)
+    ragged = np.where((rows * 3 + columns * 5) % 16 < 5, 0.09, 0.0)
+    return soft > 0.52 - ragged
+
+
+@lru_cache(maxsize=2)
+def _fade_table(level: int) -> UInt8[np.ndarray, " 256"]:
+    return (np.arange(256) * level // NUM_FADE_LEVELS).astype(np.uint8)
+
+
+class Figure:
+    """Somebody to draw: look, facing, phase of the step, and the tile's left top pixel in the area."""
+
+    __slots__ = ("facing", "look", "phase", "x", "y")
+
+    def __init__(self, x: int, y: int, look: int | None, facing: Facing, phase: int = 0) -> None:
+        self.x, self.y, self.look, self.facing, self.phase = x, y, look, facing, phase
+
+
+def figure_of(talker: Talker, facing: Facing) -> Figure:
+    """Somebody who stands there."""
+    return Figure(talker.x * TILE, talker.y * TILE, talker.look, facing)
+
+
+def draw(
+    world: World,
+    index: int,
+    camera: tuple[int, int],
+    figures: list[Figure],
+    *,
+    text: str | None = None,
+    is_box_on_top: bool = False,
+    brightness: int = NUM_FADE_LEVELS,
+) -> UInt8[np.ndarray, "160 240 3"]:
+    """Draw one frame: the view of an area, the people from back to front, a dialogue, a fade."""
+    surface = painted(world, index)
+    area = world.areas[index]
+    left = camera[0] + max(NATIVE_WIDTH - area.num_columns * TILE, 0) // 2
+    top = camera[1] + max(NATIVE_HEIGHT - area.num_rows * TILE, 0) // 2
+    frame = surface[top : top + NATIVE_HEIGHT, left : left + NATIVE_WIDTH].copy()
+    for figure in sorted(figures, key=lambda figure: figure.y):
+        sprite = person(figure.look, figure.facing, figure.phase)
+        paste(frame, sprite, figure.x - camera[0], figure.y - camera[1] + TILE - PERSON_HEIGHT)
+    if text is not None:
+        paste(frame, dialogue_box(text, NATIVE_WIDTH), 0, 0 if is_box_on_top else NATIVE_HEIGHT - BOX_HEIGHT)
+    if brightness < NUM_FADE_LEVELS:
+        frame = cv2.LUT(frame, _fade_table(brightness))
+    return frame
