@@ -143,7 +143,7 @@ def _arguments(config: Config) -> str:
 def _champion(config: Config, learned: Learned) -> Champion:
     return Champion(
         game=config.game,
-        dataset_name=config.capture.dataset_name,
+        dataset_name=config.dataset_name,
         model=learned.model,
         report=learned.report,
         decision=learned.decision,

@@ -77,7 +77,7 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
 
 def _incumbent(config: Config, model: ArtifactRef) -> Champion | None:
     """Whom `model` has to beat; the champion of today where a garbage collection took whom it once beat."""
-    store, dataset_name = open_store(), config.capture.dataset_name
+    store, dataset_name = open_store(), config.dataset_name
     rival = incumbent_for(store.root, config.game, dataset_name, model)
     if rival is None or _is_here(store, rival.model):
         return rival

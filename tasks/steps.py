@@ -37,7 +37,9 @@ class Steps(Protocol):
         """Run (or plan) a stage on upstream artifacts; inputs that are None are left out."""
         ...
 
-    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+    def each(
+        self, stage: Stage[Any], units: Mapping[str, BaseModel], /, **inputs: ArtifactRef | None
+    ) -> dict[str, ArtifactRef]:
         """Run (or plan) a stage once a unit, side by side; `units` maps their names to settings."""
         ...
 
@@ -103,11 +105,13 @@ class Planner:
         self.stages.append(PlannedStage(stage.name, "fresh", (), parts.key))
         return manifest.ref
 
-    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+    def each(
+        self, stage: Stage[Any], units: Mapping[str, BaseModel], /, **inputs: ArtifactRef | None
+    ) -> dict[str, ArtifactRef]:
         """Look at a stage once a unit."""
         refs: dict[str, ArtifactRef] = {}
         for unit, settings in units.items():
-            refs[unit] = self(stage, settings)
+            refs[unit] = self(stage, settings, **inputs)
             self.stages[-1] = replace(self.stages[-1], unit=unit)
         return refs
 
@@ -176,11 +180,14 @@ class Runner:
         state = stage.run(settings, given, force=stage.name in self.forced)
         return self._note(stage, state, time.perf_counter() - started)
 
-    def each(self, stage: Stage[Any], units: Mapping[str, BaseModel], /) -> dict[str, ArtifactRef]:
+    def each(
+        self, stage: Stage[Any], units: Mapping[str, BaseModel], /, **inputs: ArtifactRef | None
+    ) -> dict[str, ArtifactRef]:
         """Run a stage once a unit in the task runner; all of them end before a failure comes out."""
+        given = {name: ref for name, ref in inputs.items() if ref is not None}
         with self._task_runner() as runner:
             futures = {
-                unit: stage.submit(settings, {}, runner=runner, unit=unit, force=stage.name in self.forced)
+                unit: stage.submit(settings, given, runner=runner, unit=unit, force=stage.name in self.forced)
                 for unit, settings in units.items()
             }
             wait(list(futures.values()))

@@ -25,6 +25,15 @@ from worldgen_core.training import autoencoder_settings, diamond_vae_settings, d
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.video import sample_settings
+from worldgen_core.video import settings as slice_settings
+from worldgen_core.video.footage import choose_footage, resolve_sources
+from worldgen_core.video.inspection import SourceSettings
+from worldgen_core.video.sample_settings import SampleSettings
+from worldgen_core.video.settings import SliceSettings
+
+FOOTAGE_GAMES = ("pokemon",)
+"""Games that are known from videos."""
 
 
 class Sections(BaseModel):
@@ -36,6 +45,10 @@ class Sections(BaseModel):
     """Stage train_agent."""
     capture: CaptureSettings
     """Stage capture."""
+    sample: SampleSettings
+    """Stage make_sample."""
+    slices: SliceSettings
+    """Stages slice_video and slice_videos."""
     autoencoder: AutoencoderSettings
     """Stage train_autoencoder."""
     latents: LatentSettings
@@ -64,11 +77,20 @@ class Config(Sections):
     model: ModelName
     seed: int
     """The seed that every stage's randomness derives from by name."""
+    footage: str = ""
+    """Which footage, in words; empty for games that are played here."""
+    sources: tuple[SourceSettings, ...] = ()
+    """The videos, resolved."""
 
     @property
     def train(self) -> DirectSettings | DiamondVaeSettings:
         """The settings of the chosen model's training."""
         return self.direct if self.model == "direct" else self.diamond_vae
+
+    @property
+    def dataset_name(self) -> str:
+        """Champions are kept by game and dataset."""
+        return self.slices.dataset_name if self.sources else self.capture.dataset_name
 
     @property
     def needs_latents(self) -> bool:
@@ -88,17 +110,30 @@ def make_config(
     model: ModelName = "direct",
     seed: int = 0,
     device: DeviceName = "auto",
+    data: str = "auto",
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
     """Assemble a profile's settings, resolve device and seed, and merge `overrides` (section → name → value).
 
+    `data` is a folder of videos and action files, for games that are known from footage; `auto` takes the
+    usual folder, or else the sample.
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
-    sections = _profile(profile, game)
-    shared = {"game": game, "seed": seed, "device": choose_device(device).type, "model": model}
-    changed = merge(merge(sections, _shared_values(sections, shared)), overrides or {})
+    footage = choose_footage(game, data) if game in FOOTAGE_GAMES else None
+    played = footage.game if footage else game
+    sections = _profile(profile, played)
+    shared = {"game": played, "seed": seed, "device": choose_device(device).type, "model": model}
+    changed = merge(sections, _shared_values(sections, shared))
+    if footage is not None:
+        named = {"slices": {"dataset_name": footage.dataset_name}, "evaluate": {"truth": "recording"}}
+        changed = merge(changed, named)
+    changed = merge(changed, overrides or {})
     changed = merge(changed, _digests_of_imports(changed))
-    return Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
+    config = Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
+    if footage is None:
+        return config
+    sources = resolve_sources(footage, config.slices, config.sample)
+    return config.model_copy(update={"footage": footage.description, "sources": sources})
 
 
 def _digests_of_imports(sections: Sections) -> dict[str, Any]:
@@ -129,6 +164,8 @@ def _smoke(game: str) -> Sections:
     return Sections(
         agent=agents.agent_smoke(game),
         capture=agents.capture_smoke(game),
+        sample=sample_settings.smoke(),
+        slices=slice_settings.smoke(game),
         autoencoder=autoencoder_settings.smoke(),
         latents=autoencoder_settings.latent_smoke(),
         direct=direct_settings.smoke(),
@@ -144,6 +181,8 @@ def _laptop(game: str) -> Sections:
     return Sections(
         agent=agents.agent_laptop(game),
         capture=agents.capture_laptop(game),
+        sample=sample_settings.laptop(),
+        slices=slice_settings.laptop(game),
         autoencoder=autoencoder_settings.laptop(),
         latents=autoencoder_settings.latent_laptop(),
         direct=direct_settings.laptop(),
@@ -159,6 +198,8 @@ def _paper(game: str) -> Sections:
     return Sections(
         agent=agents.agent_paper(game),
         capture=agents.capture_paper(game),
+        sample=sample_settings.paper(),
+        slices=slice_settings.paper(game),
         autoencoder=autoencoder_settings.paper(),
         latents=autoencoder_settings.latent_paper(),
         direct=direct_settings.paper(),

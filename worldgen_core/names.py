@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-GameName = Literal["flappy"]
+GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
 ModelName = Literal["direct", "diamond-vae"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]

@@ -7,7 +7,7 @@ import importlib
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import Game, GameFacts, TileGame
 
-GAME_NAMES = ("flappy", "overworld")
+GAME_NAMES = ("flappy", "overworld", "pokemon")
 """Every game that a setting may name."""
 
 

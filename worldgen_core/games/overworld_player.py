@@ -144,7 +144,12 @@ class ScriptedPlayer:
 
         def cost(edge: Edge) -> float:
             distance = abs(edge[1] - self._now.x) + abs(edge[2] - self._now.y)
-            return 40.0 * min(self.books.bumps[edge], 3) + self.books.bumps[edge] + distance + 8.0 * self._rng.random()
+            return (
+                40.0 * min(self.books.bumps[edge], 3)
+                + self.books.bumps[edge]
+                + distance
+                + 8.0 * self._rng.random()
+            )
 
         return min(edges, key=cost)
 

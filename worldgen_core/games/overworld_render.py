@@ -16,7 +16,18 @@ from jaxtyping import Bool, UInt8
 from worldgen_core.games import overworld_houses as houses
 from worldgen_core.games import overworld_tiles as tiles
 from worldgen_core.games.overworld_font import BOX_HEIGHT, dialogue_box
-from worldgen_core.games.overworld_map import FLOOR, SAND, VOID, WALL, WATER, Area, Facing, Talker, Thing, World
+from worldgen_core.games.overworld_map import (
+    FLOOR,
+    SAND,
+    VOID,
+    WALL,
+    WATER,
+    Area,
+    Facing,
+    Talker,
+    Thing,
+    World,
+)
 from worldgen_core.games.overworld_people import PERSON_HEIGHT, person
 from worldgen_core.games.overworld_pixels import TILE, Colour, Sprite, grow, paste, shaded, shrink
 

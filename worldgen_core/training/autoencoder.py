@@ -20,7 +20,7 @@ from worldgen_core.batch import picture
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation.image_metrics import psnr
-from worldgen_core.games.catalogue import get_game
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.autoencoder import FrameAutoencoder, KlAutoencoder
 from worldgen_core.models.card import count_parameters
 from worldgen_core.models.latent_space import (
@@ -87,7 +87,7 @@ def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Ten
             found=f"{info.height} x {info.width}",
             next_step="choose a smaller factor, or record frames of another size",
         )
-    if isinstance(network, KlAutoencoder) and get_game(settings.game).assumptions.has_static_background:
+    if isinstance(network, KlAutoencoder) and get_facts(settings.game).assumptions.has_static_background:
         network.background.copy_(median)
     if not settings.trains_encoder:
         network.get_submodule("encoder").requires_grad_(False)

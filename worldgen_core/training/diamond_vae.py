@@ -15,7 +15,7 @@ from storage.records import DatasetInfo
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
-from worldgen_core.games.catalogue import get_game
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
     ModelCard,
@@ -95,7 +95,7 @@ def latent_batches(
     sampler = ClipSampler(
         reader,
         num_context=num_context,
-        oversample=get_game(settings.game).assumptions.oversample,
+        oversample=get_facts(settings.game).assumptions.oversample,
         seed=settings.seed,
     )
 

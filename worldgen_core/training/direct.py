@@ -14,7 +14,7 @@ from worldgen_core.batch import ClipBatch, picture
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import ModelAssumptions
-from worldgen_core.games.catalogue import get_game
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
@@ -55,7 +55,7 @@ def train_direct(
     Raises: ConfigError if `start` is a model of another kind or size; CheckpointError, DivergenceError.
     """
     reader = ClipReader(dataset)
-    assumptions = get_game(reader.info.game).assumptions
+    assumptions = get_facts(reader.info.game).assumptions
     network = _fresh_network(settings, reader, assumptions)
     if start is not None:
         settings = warm(settings)

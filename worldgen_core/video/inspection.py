@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage.errors import WorldgenError
 from worldgen_core.errors import AlignmentError, ConfigError, LabelError, VideoError
-from worldgen_core.games.base import Game
+from worldgen_core.games.base import GameFacts
 from worldgen_core.neutral import NEUTRAL
 from worldgen_core.video.alignment import Aligned, align, frame_actions
 from worldgen_core.video.decoding import Size, decode, decode_all
@@ -40,7 +40,7 @@ MOVEMENT_NAMES = ("up", "down", "left", "right")
 class SourceSettings(BaseModel):
     """One video with its labels, resolved: what the stage `slice_video` reads.
 
-    Paths say where to read and not what; the contents' digests are inputs of the stage.
+    The folder says where to read and not what; the contents' digests are inputs of the stage.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,14 +49,16 @@ class SourceSettings(BaseModel):
     """Name of the game, as in worldgen_core/games."""
     source: str
     """The video's name: its file name without the ending."""
-    folder: Path = Field(json_schema_extra=NEUTRAL)
-    """Nothing outside of this folder is read."""
-    video: Path = Field(json_schema_extra=NEUTRAL)
-    """The video."""
-    labels: Path | None = Field(json_schema_extra=NEUTRAL)
+    video: str
+    """The video's file, relative to the folder."""
+    labels: str | None
     """Its action file; None where there is none."""
-    digests: dict[str, str] = Field(json_schema_extra=NEUTRAL)
-    """SHA-256 of the files' contents by file name; inputs of the stage."""
+    problem: str | None = None
+    """Why it cannot be used, where that was seen without opening it."""
+    folder: Path | None = Field(default=None, json_schema_extra=NEUTRAL)
+    """Where they are, and nothing outside is read; None for the recorded sample."""
+    digests: dict[str, str] = Field(default_factory=dict, json_schema_extra=NEUTRAL)
+    """SHA-256 of the files' contents by name; they are inputs of the stage."""
     slices: SliceSettings
     """How it becomes episodes, with what worldgen.yaml says of this video."""
 
@@ -84,7 +86,8 @@ class Inspection:
 
 def inspect_video(
     settings: SourceSettings,
-    game: Game,
+    folder: Path,
+    game: GameFacts,
     *,
     worker: DecodeWorker,
     on_frame: Callable[[int, int], None] = lambda _done, _total: None,
@@ -95,7 +98,7 @@ def inspect_video(
     """
     found = Inspection(settings.source)
     try:
-        _inspect(found, settings, game, worker, on_frame)
+        _inspect(found, settings, folder, game, worker, on_frame)
     except (VideoError, LabelError, AlignmentError, ConfigError) as problem:
         found.problem = problem
     return found
@@ -104,13 +107,18 @@ def inspect_video(
 def _inspect(
     found: Inspection,
     settings: SourceSettings,
-    game: Game,
+    folder: Path,
+    game: GameFacts,
     worker: DecodeWorker,
     on_frame: Callable[[int, int], None],
 ) -> None:
     slices, name = settings.slices, settings.source
-    facts = found.facts = probe(settings.video, folder=settings.folder, worker=worker)
-    labels = found.labels = _read_labels(settings, game)
+    if settings.problem is not None:
+        raise VideoError(
+            name, expected="a video and its labels", found=settings.problem, next_step="see above"
+        )
+    facts = found.facts = probe(folder / settings.video, folder=folder, worker=worker)
+    labels = found.labels = _read_labels(settings, folder, game)
     found.box = _find_box(facts, slices, worker)
     scanner = SceneScanner(facts.num_demuxed, slices.scenes)
     pictures = decode_all(
@@ -134,7 +142,7 @@ def _inspect(
     found.spans = tuple(plan_episodes(usable, slices, source=name))
 
 
-def movement_actions(game: Game) -> tuple[int, ...]:
+def movement_actions(game: GameFacts) -> tuple[int, ...]:
     """Actions that set the picture in motion: the four directions where a game has them, else all but 0."""
     named = tuple(i for i, name in enumerate(game.action_names) if name in MOVEMENT_NAMES)
     return named or tuple(range(1, len(game.action_names)))
@@ -147,7 +155,7 @@ def signal_size(facts: VideoFacts, box: Box | None, slices: SliceSettings) -> Si
     return rows, max(round(rows * width / height), 1)
 
 
-def _read_labels(settings: SourceSettings, game: Game) -> Labels:
+def _read_labels(settings: SourceSettings, folder: Path, game: GameFacts) -> Labels:
     if settings.labels is None:
         raise LabelError(
             settings.source,
@@ -157,10 +165,10 @@ def _read_labels(settings: SourceSettings, game: Game) -> Labels:
         )
     slices = settings.slices
     return read_labels(
-        settings.labels,
+        folder / settings.labels,
         make_keymap(game.action_names, game.keymap, slices.keymap),
         slices.label_format,
-        folder=settings.folder,
+        folder=folder,
         time_unit=slices.time_unit,
         ignores_unknown=slices.unknown_keys == "ignore",
         max_bytes=slices.limits.label_mib * 2**20,

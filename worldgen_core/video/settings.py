@@ -121,3 +121,18 @@ class SliceSettings(BaseModel):
     def source_fps_exact(self) -> Fraction | None:
         """Frames a second in place of the time stamps, or None."""
         return None if self.source_fps is None else fraction(self.source_fps)
+
+
+def smoke(game: str) -> SliceSettings:
+    """A few seconds of footage in short episodes."""
+    return SliceSettings(game=game, episode_frames=100, gap_frames=20, validation_share=0.2)
+
+
+def laptop(game: str) -> SliceSettings:
+    """Pictures of 120 x 80 at 15 a second, in episodes of 800."""
+    return SliceSettings(game=game, validation_share=0.2)
+
+
+def paper(game: str) -> SliceSettings:
+    """The published size, 320 x 240."""
+    return SliceSettings(game=game, height=240, width=320)

@@ -22,8 +22,8 @@ from storage.clips import ClipReader
 from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.errors import ConfigError, VideoError
-from worldgen_core.games.base import Game
-from worldgen_core.games.catalogue import get_game
+from worldgen_core.games.base import GameFacts
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
 from worldgen_core.video.alignment import Aligned
@@ -41,21 +41,21 @@ SLICE_FILE = "slice.json"
 _MESSAGE_EVERY = 200
 
 
-def slice_video(settings: SourceSettings, *, out: Path, progress: Progress) -> Outcome:
+def slice_video(settings: SourceSettings, folder: Path, *, out: Path, progress: Progress) -> Outcome:
     """Cut one video into episodes, as a dataset in `out`; its frames are decoded in another process.
 
     Writes slice.json in any case (what was found, what was left out and why), and the dataset, sample.png and
     quarantine.png where there is something to show.
     """
     started = time.monotonic()
-    game, slices = get_game(settings.game), settings.slices
+    game, slices = get_facts(settings.game), settings.slices
 
     def on_frame(done: int, total: int) -> None:
         if done % _MESSAGE_EVERY == 0 or done == total:
             progress(ProgressEvent("frames looked at", done, total, done / (time.monotonic() - started)))
 
     with DecodeWorker(slices.limits.decode) as worker:
-        found = inspect_video(settings, game, worker=worker, on_frame=on_frame)
+        found = inspect_video(settings, folder, game, worker=worker, on_frame=on_frame)
         figures = _write_episodes(found, game, slices, worker, out, progress) if found.spans else ()
         figures += (QUARANTINE_FILE,) if draw_quarantine(found, worker, out) else ()
     write_json(out / SLICE_FILE, facts := _facts(found, slices))
@@ -82,7 +82,7 @@ def join_slices(settings: SliceSettings, parts: Mapping[str, Path], *, out: Path
     num_episodes = sum(part["num_episodes"] for part in facts.values())
     if num_episodes == 0 or share > settings.max_quarantined_share:
         raise _too_little(settings, facts, num_episodes, share)
-    game = get_game(settings.game)
+    game = get_facts(settings.game)
     usable = [parts[name] for name, part in facts.items() if part["num_episodes"]]
     write_dataset(out, _dataset_info(game, settings), _all_episodes(usable))
     report = {"videos": list(facts.values()), "quarantined_share": round(share, 4)}
@@ -97,7 +97,7 @@ def join_slices(settings: SliceSettings, parts: Mapping[str, Path], *, out: Path
     return Outcome(metrics=metrics, headline=headline)
 
 
-def _dataset_info(game: Game, settings: SliceSettings) -> DatasetInfo:
+def _dataset_info(game: GameFacts, settings: SliceSettings) -> DatasetInfo:
     return DatasetInfo(
         game=game.name,
         name=settings.dataset_name,
@@ -118,7 +118,7 @@ def _all_episodes(folders: list[Path]) -> Iterator[Episode]:
 
 def _write_episodes(
     found: Inspection,
-    game: Game,
+    game: GameFacts,
     slices: SliceSettings,
     worker: DecodeWorker,
     out: Path,

@@ -1,0 +1,56 @@
+"""The recipe `build-pokemon`: from a folder of videos and action files to a playable world."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.building import BuildResult, build
+from flows.learning import Learned, learn
+from tasks.make_sample import make_sample
+from tasks.slice_video import slice_video
+from tasks.slice_videos import slice_videos
+from tasks.steps import Steps
+from worldgen_core.config import Config, Overrides, make_config
+from worldgen_core.names import DeviceName, ModelName, ProfileName
+
+RECIPE = "build-pokemon"
+
+
+def pokemon_recipe(config: Config, call: Steps) -> Learned:
+    """The stages, in order; a video is a unit of its own."""
+    sample = None
+    if all(source.folder is None for source in config.sources):
+        sample = call(make_sample, config.sample)
+    else:
+        call.not_needed(make_sample, config.footage)
+    parts = call.each(slice_video, {source.source: source for source in config.sources}, sample=sample)
+    dataset = call(slice_videos, config.slices, **parts)
+    return learn(config, dataset, call)
+
+
+@flow(name=RECIPE, flow_run_name="{profile}-{model}-{data}-seed{seed}")
+def build_pokemon(
+    profile: ProfileName = "laptop",
+    model: ModelName = "direct",
+    data: str = "auto",
+    seed: int = 0,
+    device: DeviceName = "auto",
+    overrides: Overrides = Overrides(),  # noqa: B008  # frozen, and Prefect's form needs the default
+    force: list[str] | None = None,
+) -> BuildResult:
+    """Slice videos along their action files, and learn a world that a neural network dreams.
+
+    Args:
+        profile: How big everything is: smoke (2 minutes), laptop (an hour at most), paper (a GPU).
+        model: Which architecture learns the world.
+        data: A folder of videos with action files; auto is data/pokemon if it holds videos, else the sample.
+        seed: Every stage's randomness derives from it.
+        device: Where to train; a named device that is missing is an error.
+        overrides: Single settings on top of the profile; leave empty for the profile's own.
+        force: Names of stages to run again although they are fresh.
+    """
+    changes = overrides.model_dump(exclude_unset=True)
+    config = make_config(
+        "pokemon", profile, model=model, seed=seed, device=device, data=data, overrides=changes
+    )
+    return build(pokemon_recipe, config, recipe_name=RECIPE, forced=force or [])

@@ -1,0 +1,34 @@
+"""A tile RPG that is known from footage alone: its actions, keys and frame size. There is no simulator.
+
+The action names are those of the recipe's label files; what a folder of one's own calls them is mapped by a
+keymap (worldgen.yaml).
+"""
+
+from __future__ import annotations
+
+from worldgen_core.games.base import GameFacts
+
+GAME = GameFacts(
+    name="pokemon",
+    action_names=("none", "up", "down", "left", "right", "a", "b", "start"),
+    keymap={
+        "ArrowUp": 1,
+        "ArrowDown": 2,
+        "ArrowLeft": 3,
+        "ArrowRight": 4,
+        "KeyW": 1,
+        "KeyS": 2,
+        "KeyA": 3,
+        "KeyD": 4,
+        "KeyX": 5,
+        "Space": 5,
+        "KeyZ": 6,
+        "Escape": 6,
+        "Enter": 7,
+    },
+    fps=15,
+    native_height=160,
+    native_width=240,
+    height=80,
+    width=120,
+)
