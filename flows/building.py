@@ -31,6 +31,7 @@ from tasks.steps import PlannedStage, Planner, Runner, RunStage, Steps, check_fo
 from worldgen_core.config import Config, make_config
 from worldgen_core.device import choose_device
 from worldgen_core.overrides import assignments
+from worldgen_core.video.footage import AUTO
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def plan(recipe: Recipe, config: Config, *, name: str, forced: Sequence[str] = (
     planner = Planner(store, earlier_refs(store, name, config.variant), forced)
     learned = recipe(config, planner)
     check_forced(forced, [line.stage for line in planner.stages])
-    return [replace(line, stage=_title(line.stage, line.key, learned)) for line in planner.stages]
+    return [replace(line, stage=_title(line, line.key, learned)) for line in planner.stages]
 
 
 def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[str] = ()) -> BuildResult:
@@ -64,7 +65,8 @@ def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[
     publish_plan(recipe_name, [PlanRow(line.stage, line.state, line.reasons) for line in lines])
     store = open_store()
     store.clear_leftovers()
-    logger.info("building", extra={"recipe": recipe_name, "device": config.train.loop.device})
+    facts = {"recipe": recipe_name, "device": config.train.loop.device, "footage": config.footage}
+    logger.info("building", extra=facts)
     runner = Runner(
         store, recipe=recipe_name, variant=config.variant, forced=forced, on_stage=_show_cached(store)
     )
@@ -85,7 +87,7 @@ def make_summary(
         recipe=recipe_name,
         rows=[
             SummaryRow(
-                _title(line.stage, line.manifest.key if line.manifest else None, learned),
+                _title(line, line.manifest.key if line.manifest else None, learned),
                 line.state,
                 None if line.manifest is None else line.seconds,
                 line.manifest.headline if line.manifest else line.reason,
@@ -104,10 +106,12 @@ def make_summary(
     )
 
 
-def _title(stage: str, key: str | None, learned: Learned) -> str:
-    """A stage's name in tables, which tells the two evaluations apart."""
-    is_incumbent = stage == learned.report.stage and key != learned.report.key
-    return f"{stage} (incumbent)" if is_incumbent else stage
+def _title(line: PlannedStage | RunStage, key: str | None, learned: Learned) -> str:
+    """A stage's name in tables, which tells units and the two evaluations apart."""
+    if line.unit:
+        return f"{line.stage} ({line.unit})"
+    is_incumbent = line.stage == learned.report.stage and key != learned.report.key
+    return f"{line.stage} (incumbent)" if is_incumbent else line.stage
 
 
 def _standing(learned: Learned, *, promoted: bool) -> str:
@@ -119,10 +123,9 @@ def _standing(learned: Learned, *, promoted: bool) -> str:
 def next_commands(recipe_name: str, config: Config, model: ArtifactRef) -> list[str]:
     """Commands that mean this very build and its model, whichever model is the champion."""
     artifact = f"{model.stage}/{model.key[:12]}"
-    commands = [
-        f"worldgen sample {config.game} --model {artifact}",
-        f"worldgen artifacts lineage {artifact}",
-    ]
+    commands = [f"worldgen artifacts lineage {artifact}"]
+    if not config.sources:
+        commands.insert(0, f"worldgen sample {config.game} --model {artifact}")
     if recipe_name == f"build-{config.game}":
         commands.append(f"worldgen plan {config.game} {_arguments(config)}")
     return commands
@@ -131,10 +134,13 @@ def next_commands(recipe_name: str, config: Config, model: ArtifactRef) -> list[
 def _arguments(config: Config) -> str:
     """The options of `worldgen build` that give these settings."""
     device = config.train.loop.device
-    plain = make_config(config.game, config.profile, model=config.model, seed=config.seed, device=device)
+    plain = make_config(
+        config.game, config.profile, model=config.model, seed=config.seed, device=device, data=config.data
+    )
     words = ["--profile", config.profile, "--model", config.model]
     words += ["--seed", str(config.seed)] if config.seed else []
     words += ["--device", device] if device != choose_device("auto").type else []
+    words += ["--data", config.data] if config.data != AUTO else []
     for assignment in assignments(plain.model_dump(mode="json"), config.model_dump(mode="json")):
         words += ["--set", assignment]
     return shlex.join(words)

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from flows.building import BuildResult, Recipe
 from flows.flappy import RECIPE as FLAPPY
 from flows.flappy import build_flappy, flappy_recipe
+from flows.pokemon import RECIPE as POKEMON
+from flows.pokemon import build_pokemon, pokemon_recipe
 from worldgen_core.errors import ConfigError
 from worldgen_core.names import GameName
 
 RECIPES: dict[GameName, tuple[str, Recipe, Callable[..., BuildResult]]] = {
     "flappy": (FLAPPY, flappy_recipe, build_flappy),
+    "pokemon": (POKEMON, pokemon_recipe, build_pokemon),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.building import BuildResult, build
 from flows.learning import Learned, learn
@@ -12,6 +13,7 @@ from tasks.slice_videos import slice_videos
 from tasks.steps import Steps
 from worldgen_core.config import Config, Overrides, make_config
 from worldgen_core.names import DeviceName, ModelName, ProfileName
+from worldgen_core.video.footage import choose_footage
 
 RECIPE = "build-pokemon"
 
@@ -28,7 +30,14 @@ def pokemon_recipe(config: Config, call: Steps) -> Learned:
     return learn(config, dataset, call)
 
 
-@flow(name=RECIPE, flow_run_name="{profile}-{model}-{data}-seed{seed}")
+def _run_name() -> str:
+    """The run's name says which footage `auto` meant."""
+    given = flow_run.parameters
+    name = choose_footage("pokemon", given["data"]).dataset_name
+    return f"{given['profile']}-{given['model']}-{name}-seed{given['seed']}"
+
+
+@flow(name=RECIPE, flow_run_name=_run_name)
 def build_pokemon(
     profile: ProfileName = "laptop",
     model: ModelName = "direct",

@@ -27,7 +27,7 @@ from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
-from worldgen_core.video.footage import choose_footage, resolve_sources
+from worldgen_core.video.footage import AUTO, choose_footage, resolve_sources
 from worldgen_core.video.inspection import SourceSettings
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
@@ -77,6 +77,8 @@ class Config(Sections):
     model: ModelName
     seed: int
     """The seed that every stage's randomness derives from by name."""
+    data: str = AUTO
+    """The folder of footage that was asked for."""
     footage: str = ""
     """Which footage, in words; empty for games that are played here."""
     sources: tuple[SourceSettings, ...] = ()
@@ -110,7 +112,7 @@ def make_config(
     model: ModelName = "direct",
     seed: int = 0,
     device: DeviceName = "auto",
-    data: str = "auto",
+    data: str = AUTO,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
     """Assemble a profile's settings, resolve device and seed, and merge `overrides` (section → name → value).
@@ -133,7 +135,7 @@ def make_config(
     if footage is None:
         return config
     sources = resolve_sources(footage, config.slices, config.sample)
-    return config.model_copy(update={"footage": footage.description, "sources": sources})
+    return config.model_copy(update={"data": data, "footage": footage.description, "sources": sources})
 
 
 def _digests_of_imports(sections: Sections) -> dict[str, Any]:

@@ -29,6 +29,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Every stage's randomness derives
 Device = Annotated[DeviceName, typer.Option(help="Where to work; auto takes the best one here.")]
 Set = Annotated[list[str], typer.Option("--set", help="A setting: section.name=value. May be repeated.")]
 Force = Annotated[list[str], typer.Option(help="A stage to run although it is fresh. May be repeated.")]
+Data = Annotated[
+    str, typer.Option(help="A folder of videos and action files; for games that have no simulator.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,13 +48,14 @@ def build(
     model: Model = "direct",
     seed: Seed = 0,
     device: Device = "auto",
+    data: Data = "auto",
     set_: Set = [],  # noqa: B006  # typer copies it
     force: Force = [],  # noqa: B006  # typer copies it
 ) -> None:
     """Run a recipe; stages that are fresh do not run again."""
     from flows.cli.server import ensure_server
 
-    config = resolve(game, profile, model, seed, device, set_)
+    config = resolve(game, profile, model, seed, device, set_, data=data)
     ui_url = ensure_server()
     quiet_prefect()
     console = Console(soft_wrap=True, highlight=False)
@@ -61,8 +65,12 @@ def build(
     name, recipe, flow = recipe_of(game)
     check_plan(name, recipe, config, force)
     console.print(f"{name}: profile {profile}, model {model}, seed {seed}, device {config.train.loop.device}")
+    if config.sources:
+        console.print(config.footage)
+    asked = {"data": data} if config.sources else {}
+    overrides = parse_assignments(set_)
     result = flow(
-        profile=profile, model=model, seed=seed, device=device, overrides=parse_assignments(set_), force=force
+        profile=profile, model=model, seed=seed, device=device, overrides=overrides, force=force, **asked
     )
     print_summary(console, result.summary, ui_url)
 
@@ -73,6 +81,7 @@ def plan(
     model: Model = "direct",
     seed: Seed = 0,
     device: Device = "auto",
+    data: Data = "auto",
     set_: Set = [],  # noqa: B006  # typer copies it
     force: Force = [],  # noqa: B006  # typer copies it
     as_json: AsJson = False,
@@ -80,14 +89,15 @@ def plan(
     """Say what a build would run, and why; runs nothing."""
     from flows.games import recipe_of
 
-    config = resolve(game, profile, model, seed, device, set_)
+    config = resolve(game, profile, model, seed, device, set_, data=data)
     name, recipe, _ = recipe_of(game)
     lines = check_plan(name, recipe, config, force)
     if as_json:
         stages = [{"stage": line.stage, "state": line.state, "reasons": list(line.reasons)} for line in lines]
         typer.echo(json.dumps({"recipe": name, "stages": stages}, indent=2, ensure_ascii=False))
         return
-    table = Table("stage", "state", "reasons", title=f"{name} ({profile}, {model})", title_justify="left")
+    title = f"{name} ({profile}, {model}{', ' + config.footage if config.footage else ''})"
+    table = Table("stage", "state", "reasons", title=title, title_justify="left")
     styles = {"fresh": "green", "stale": "yellow", "not needed": "dim"}
     for line in lines:
         table.add_row(line.stage, line.state, "\n".join(line.reasons), style=styles[line.state])
@@ -111,13 +121,21 @@ def resolve(
     seed: int,
     device: DeviceName,
     assignments: list[str],
+    *,
+    data: str = "auto",
 ) -> Config:
     """Assemble the configuration that the words of a command line mean."""
     from worldgen_core.config import make_config
     from worldgen_core.overrides import parse_assignments
 
     return make_config(
-        game, profile, model=model, seed=seed, device=device, overrides=parse_assignments(assignments)
+        game,
+        profile,
+        model=model,
+        seed=seed,
+        device=device,
+        data=data,
+        overrides=parse_assignments(assignments),
     )
 
 
