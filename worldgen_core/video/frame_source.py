@@ -180,6 +180,7 @@ class FrameSource:
 
     def _restart(self, ordinal: int) -> None:
         packets = self._packets_from(ordinal)
+        self._stream.codec_context.skip_frame = "DEFAULT"  # what a request before this one skipped
         pairs = self._decode(packets, int(self.index.rank[ordinal]))
         self._last_rank, self._last_ordinal = -1, ordinal
         self._running = deinterlaced(pairs) if self._deinterlace else pairs
