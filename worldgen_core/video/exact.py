@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,12})?(/\d{1,9}(\.\d{1,12})?)?")
 
 
-def fraction(value: float | str) -> Fraction:
+def fraction(value: int | float | str) -> Fraction:
     """The exact value; a float means the decimal number that it is printed as.
 
     Raises: ValueError unless it is a positive number or ratio of at most nine digits before each point.
@@ -49,7 +49,7 @@ def exact_text(value: Fraction) -> int | str:
     return f"{digits[:-places]}.{digits[-places:]}"
 
 
-def _canonical(value: float | str) -> int | str:
+def _canonical(value: int | float | str) -> int | str:
     return exact_text(fraction(value))
 
 

@@ -178,7 +178,7 @@ def _invalid(problem: ValidationError) -> ConfigError:
     parts = [str(part) for part in first["loc"]]
     path = ".".join(part for part in parts if part not in ("CropBox", "int", "str", "float"))
     if first["type"] == "extra_forbidden":
-        known = [*VideoOverrides.model_fields, *FolderConfig.model_fields]
+        known = list((FolderConfig if len(parts) == 1 else VideoOverrides).model_fields)
         near = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.5)
         return ConfigError(
             f"{FILE_NAME}: {path}",

@@ -50,8 +50,8 @@ class OffsetEstimate:
     """The lag from key-down to onset of motion, and the evidence for it.
 
     `vote.lag` is in frames; None stands for labels or pictures without an onset. `is_reliable` says that so
-    many onsets agree that chance is no explanation. `histogram[i]` counts pairs of key-down and onset that are
-    `i - window` frames apart. `onset_frame` and `onset_lag` are those pairs, for plots.
+    many onsets agree that chance is no explanation. `histogram[i]` counts pairs of key-down and onset at a
+    distance of `i - window` frames; `onset_frame` and `onset_lag` are those pairs, for plots.
     """
 
     num_frames: int

@@ -1,7 +1,7 @@
 """A folder of videos and action files -> its sources, in the order of their names.
 
 `NAME.mp4|mkv|webm|avi|mov` lies beside `NAME.txt|csv|jsonl` (taken in this order where there are several) or
-`NAME.keys.csv`; `worldgen.yaml` says otherwise where it has to. Nothing is opened here but worldgen.yaml: what
+`NAME.keys.csv`; `worldgen.yaml` says otherwise where it has to. Nothing is opened here but that file: what
 is wrong with one source is kept in its `problem`, and the others go on. Files in folders below count only
 where worldgen.yaml names them.
 """

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldgen_core.video.formats.text import LabelText, Line, delimiter, fields
-from worldgen_core.video.keymap import HeldKeysNow
+from worldgen_core.video.keymap import HeldKeysNow, Key
 from worldgen_core.video.labels import FrameLabels, Origin
 
 NAME = "names"
+
+_MAX_KNOWN = 10_000
 
 _HEADERS = {"action", "actions", "key", "keys", "label", "labels"}
 
@@ -31,16 +33,21 @@ def read(source: LabelText) -> FrameLabels:
     """Read the labels of all frames."""
     actions = array("i")
     held = HeldKeysNow(source.keymap)
-    last_text, last_word, action = "", "", 0
+    known: dict[str, tuple[int, tuple[Key, ...]]] = {}
+    last: tuple[Key, ...] = ()
     for line in source.lines():
-        if line.text == last_text:
-            source.keys(last_word, line.number)
-        elif actions or not _is_header(source, line.text):
-            last_text, last_word = line.text, _word(source, line)
-            held.replace(source.keys(last_word, line.number))
+        action, keys = known.get(line.text, (None, ()))
+        if action is None:
+            if not actions and _is_header(source, line.text):
+                continue
+            word = _word(source, line)
+            keys = source.keys(word, line.number)
+            held.replace(last)
+            held.replace(keys)
             action = held.action
-        else:
-            continue
+            if len(keys) < 2 and source.keymap.keys(word) is not None and len(known) < _MAX_KNOWN:
+                known[line.text] = (action, keys)
+        last = keys
         actions.append(action)
     notes = source.finish()
     labels = np.array(actions, np.int64)
