@@ -231,6 +231,7 @@ class FrameSource:
 
     def _decode(self, packets: Iterator[Packet[VideoStream]], first_rank: int) -> Iterator[Decoded]:
         context = self._stream.codec_context
+        context.skip_frame = "DEFAULT"
         is_vp8 = context.name == "vp8"
         count = first_rank
         last = -1

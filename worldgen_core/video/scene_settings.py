@@ -36,8 +36,8 @@ class SceneSettings(BaseModel):
     """A black stretch lasts until bright pixels are above this level."""
     door_frames: int = Field(default=30, ge=0)
     """A scene that changes within so many frames of a black frame changed by a door, which is no cut."""
-    cut_enter: float = Field(default=0.4, ge=0, le=2)
-    """A cut: the correlation of the picture with the one before is below 1 minus this. Lower finds more."""
+    cut_enter: float = Field(default=0.3, ge=0, le=2)
+    """A cut: the correlation with the picture before, shifted as fits best, is below 1 minus this."""
     cut_parts: float = Field(default=0.7, ge=0, le=1)
     """A cut also changes at least this share of the picture's sixteen parts; a dialog changes fewer."""
     cut_level: float = Field(default=5.0, ge=0)

@@ -19,11 +19,14 @@ from jaxtyping import Bool, Float32, UInt8
 from worldgen_core.video.records import Picture, Stretch
 from worldgen_core.video.scene_settings import SceneSettings
 
-_COARSE = (24, 16)
+_COARSE = (48, 32)
+_MARGINS = (6, 8)
 _PARTS = 4
 _FLAT_VARIANCE = 24.0
 """Added to the sums of squares: a nearly even picture correlates with nothing."""
 _SURROUNDINGS = 8
+_SCROLL_MARGIN = 1.5
+_FASTEST_SCROLL = 20.0
 _BRIGHT_SHARE = 0.99
 
 
@@ -69,7 +72,7 @@ class SceneScanner:
         self._change = np.zeros(num_frames, np.float32)
         self._candidates: list[int] = []
         self._previous: np.ndarray | None = None
-        self._coarse = np.zeros(0, np.float32)
+        self._coarse = np.zeros(_COARSE[::-1], np.float32)
         self._before_flash: tuple[int, np.ndarray] | None = None
         self._is_armed = True
 
@@ -87,14 +90,17 @@ class SceneScanner:
         self._motion[index] = motion
         largest = cv2.minMaxLoc(difference)[1]
         self._is_duplicate[index] = motion <= settings.duplicate_mean and largest <= settings.duplicate_level
-        change = 1 - float(self._coarse @ coarse)
+        change = _unlikeness(self._coarse, coarse, settings.cut_leave)
         self._change[index] = change
         if self._is_flash_over(index, coarse):
             return
         if change < settings.cut_leave:
             self._is_armed = True
         elif change >= settings.cut_enter and self._is_armed:
-            if _changed_share(difference, settings.cut_level) >= settings.cut_parts:
+            # Parts that only scroll on, as they did before, are none that changed.
+            scrolling = min(_SCROLL_MARGIN * float(self._motion[index - 1]), _FASTEST_SCROLL)
+            level = max(settings.cut_level, scrolling)
+            if _changed_share(difference, level) >= settings.cut_parts:
                 self._candidates.append(index)
                 self._before_flash = (index, self._coarse)
             self._is_armed = False
@@ -107,7 +113,7 @@ class SceneScanner:
         if index - first > self._settings.flash_frames:
             self._before_flash = None
             return False
-        if 1 - float(before @ coarse) >= self._settings.cut_leave:
+        if _unlikeness(before, coarse, self._settings.cut_leave) >= self._settings.cut_leave:
             return False
         self._candidates.remove(first)
         self._before_flash = None
@@ -173,10 +179,23 @@ def runs(mask: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
 
 
 def _coarse(gray: np.ndarray) -> np.ndarray:
-    """The picture at 24x16, mean 0, and of length 1 unless it is nearly even: a product is a correlation."""
-    small = cv2.resize(gray, _COARSE, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
-    small -= small.mean()
-    return small / np.sqrt(float(small @ small) + _FLAT_VARIANCE)
+    """The picture at 48x32, mean 0."""
+    small = cv2.resize(gray, _COARSE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return small - small.mean()
+
+
+def _unlikeness(before: np.ndarray, after: np.ndarray, enough: float) -> float:
+    """1 minus the correlation of two coarse pictures; where that is not small `enough`, of the best shift.
+
+    The shift reaches an eighth of the width and a fifth of the height: fast scrolling is no other scene.
+    """
+    energy = (np.vdot(before, before) + _FLAT_VARIANCE) * (np.vdot(after, after) + _FLAT_VARIANCE)
+    unlikeness = 1 - float(np.vdot(before, after) / np.sqrt(energy))
+    if unlikeness < enough or min(before.std(), after.std()) < 1:
+        return unlikeness
+    y, x = _MARGINS
+    shifted = cv2.matchTemplate(after, before[y:-y, x:-x], cv2.TM_CCOEFF_NORMED)
+    return min(unlikeness, 1 - float(cv2.minMaxLoc(shifted)[1]))
 
 
 def _bright_level(gray: np.ndarray) -> int:

@@ -51,9 +51,11 @@ def read_facts(source: FrameSource, max_pixels: int) -> dict[str, Any]:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        limit = f"pictures of at most {max_pixels} pixels"
-        raise Refusal(limit, f"{width}x{height}", "shrink the video, or raise limits.max_pixels")
+    if not 0 < width * height <= max_pixels:
+        # libav gives no size where the header's was too large for the decoder.
+        found = f"{width}x{height}" if width else "larger ones, or none of a known size"
+        next_step = "shrink the video, or raise limits.max_pixels"
+        raise Refusal(f"pictures of at most {max_pixels} pixels", found, next_step)
 
 
 def _first_picture(source: FrameSource) -> VideoFrame:

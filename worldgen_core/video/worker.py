@@ -21,7 +21,7 @@ import time
 import weakref
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class DecodeWorker:
         self.limits = limits or DecodeLimits()
         self._process: _Process | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DecodeWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,7 +223,8 @@ class _Exchange:
                 raise _Gone
             rest = rest[num_read:]
 
-    def _wait(self, poll: select.poll) -> None:
+    def _wait(self, poll: Any) -> None:
+        # `select.poll` is a function, so no type to be checked.
         started_s = time.monotonic()
         is_ready = poll.poll(self._limits.stall_s * 1000)
         self._waited_s += time.monotonic() - started_s
