@@ -44,7 +44,10 @@ class OverworldEnv(gymnasium.Env[np.ndarray, np.int64]):
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ConfigError(
-                "render_mode", expected="rgb_array or None", found=repr(render_mode), next_step="pass rgb_array"
+                "render_mode",
+                expected="rgb_array or None",
+                found=repr(render_mode),
+                next_step="pass rgb_array",
             )
         self.render_mode = render_mode
         self.observation_space = spaces.Box(0, 255, (NATIVE_HEIGHT, NATIVE_WIDTH, 3), np.uint8)
