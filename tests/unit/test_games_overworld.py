@@ -119,6 +119,7 @@ def test_a_press_shows_in_the_next_frame_and_moves_two_recorded_pixels_in_each(w
         assert moved == (4 * frame * dx, 4 * frame * dy)
         if frame == 1:
             assert not np.array_equal(before, simulator.frame)
+    now = simulator.state
     assert (now.tile_x, now.tile_y, now.offset) == (state.tile_x + dx, state.tile_y + dy, 0)
 
 

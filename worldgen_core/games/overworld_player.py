@@ -19,6 +19,7 @@ from worldgen_core.games.overworld_paths import path_to
 from worldgen_core.games.overworld_simulator import (
     ACTION_NAMES,
     ACTION_OF,
+    FACING_OF,
     NONE,
     START,
     A,
@@ -74,7 +75,7 @@ class ScriptedPlayer:
         return action
 
     def _note_bump(self, action: int) -> None:
-        facing = next((facing for facing in FACINGS if ACTION_OF[facing] == action), None)
+        facing = FACING_OF.get(action)
         now = self._now
         if facing and now.is_at_rest and not self._area.is_free(next_tile(now.tile, facing)):
             self.books.bumps[now.area, now.x, now.y, facing] += 1
@@ -182,7 +183,9 @@ class ScriptedPlayer:
         """Go to somebody, speak, be answered, and end it; now and then press keys meanwhile."""
         talkers = self._area.talkers
         talker = talkers[self._integer(0, len(talkers) - 1)]
-        sides = [facing for facing in FACINGS if self._area.is_free(_before(talker.x, talker.y, facing))]
+        sides: list[Facing] = [
+            facing for facing in FACINGS if self._area.is_free(_before(talker.x, talker.y, facing))
+        ]
         facing = sides[self._integer(0, len(sides) - 1)]
         goal = _before(talker.x, talker.y, facing)
         yield from self._walk_to(goal)
