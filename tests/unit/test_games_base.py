@@ -7,7 +7,7 @@ import pytest
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import EventWindow
-from worldgen_core.games.catalogue import GAME_NAMES, game_module, get_game
+from worldgen_core.games.catalogue import GAME_NAMES, game_module, get_facts, get_game, get_tile_game
 
 
 def steps(num_frames: int, *, deaths: tuple[int, ...] = (), rewards: dict[int, float] | None = None):
@@ -40,7 +40,16 @@ def test_a_period_repeats_until_the_life_ends():
 
 
 def test_every_game_of_the_catalogue_has_its_own_name():
-    assert [get_game(name).name for name in GAME_NAMES] == list(GAME_NAMES)
+    assert [get_facts(name).name for name in GAME_NAMES] == list(GAME_NAMES)
+
+
+def test_a_game_of_another_kind_is_one_clear_error():
+    assert get_game("flappy").num_features == 6
+    assert get_tile_game("overworld").tile_size == 16
+    with pytest.raises(ConfigError, match="overworld: expected a game of lives"):
+        get_game("overworld")
+    with pytest.raises(ConfigError, match="flappy: expected a tile game"):
+        get_tile_game("flappy")
 
 
 def test_an_unknown_game_is_one_clear_error():

@@ -11,15 +11,15 @@ from worldgen_core.games.overworld_pixels import TILE
 from worldgen_core.games.overworld_reader import read_state
 from worldgen_core.games.overworld_render import NATIVE_HEIGHT, NATIVE_WIDTH
 from worldgen_core.games.overworld_simulator import (
-    A,
     ACTION_NAMES,
-    B,
     DOWN,
     LEFT,
     RIGHT,
     START,
     TICKS_PER_SECOND,
     UP,
+    A,
+    B,
     make_simulator,
 )
 

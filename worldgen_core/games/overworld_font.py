@@ -1,4 +1,4 @@
-"""Capital letters for the dialogue box, 5 by 7 dots; each dot is two native pixels, so that half size reads."""
+"""Capital letters for the dialogue box, 5 by 7 dots of two native pixels each, so that half size reads."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from worldgen_core.games.overworld_tiles import LEAF, OUTLINE, WHITE, WOOD, flow
 HOUSE_ROWS = 4
 """Tiles a house is high: the roof covers two and a half of them."""
 _ROOF_HEIGHT = 40
-ROOFS: tuple[Colour, ...] = ((214, 92, 78), (88, 132, 208), (232, 164, 76), (130, 108, 190))
+ROOFS: tuple[Colour, ...] = ((86, 178, 150), (88, 132, 208), (232, 164, 76), (130, 108, 190))
 _WALLS: tuple[Colour, ...] = ((250, 236, 208), (238, 232, 226), (244, 224, 200), (226, 232, 220))
 _STONE: Colour = (150, 146, 154)
 _GLASS: Colour = (140, 204, 240)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 

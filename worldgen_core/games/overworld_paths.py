@@ -25,8 +25,10 @@ def path_to(area: Area, start: Tile, goal: Tile, rng: np.random.Generator) -> li
     path: list[Facing] = []
     tile = start
     while tile != goal and tile in distance:
-        closer = [f for f in FACINGS if distance.get(next_tile(tile, f), np.inf) < distance[tile]]
-        keeps = [facing for facing in closer if path and facing == path[-1]]
+        closer: list[Facing] = [
+            f for f in FACINGS if distance.get(next_tile(tile, f), np.inf) < distance[tile]
+        ]
+        keeps: list[Facing] = [facing for facing in closer if path and facing == path[-1]]
         options = keeps if keeps and rng.random() < 0.8 else closer
         path.append(options[int(rng.integers(len(options)))])
         tile = next_tile(tile, path[-1])

@@ -1,4 +1,4 @@
-"""A small vocabulary for drawing pixel art by code: sprites with a mask, rectangles, discs, stamps from text."""
+"""A small vocabulary for drawing pixel art by code: sprites with a mask, rectangles, discs, text stamps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 Colour = tuple[int, int, int]
+Number = int | float
 TILE = 16
 """Native pixels a tile is wide and high."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """Colours, and where they cover what lies below. Drawing changes it in place; finished ones are shared."""
+    """Colours, and where they cover what lies below. Drawing changes it in place; finished ones stay."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     is_opaque: Bool[np.ndarray, "h w"]
@@ -68,7 +69,9 @@ def stamp(rows: Sequence[str], palette: Mapping[str, Colour]) -> Sprite:
     return sprite
 
 
-def disc(width: int, height: int, x: float, y: float, radius: float, squash: float = 1.0):
+def disc(
+    width: int, height: int, x: Number, y: Number, radius: Number, squash: Number = 1
+) -> Bool[np.ndarray, "h w"]:
     """Mask of a disc, or of an ellipse `squash` times as high as it is wide."""
     rows, columns = np.mgrid[:height, :width]
     return (columns + 0.5 - x) ** 2 + ((rows + 0.5 - y) / squash) ** 2 <= radius**2

@@ -17,17 +17,18 @@ from worldgen_core.games.base import Facing
 from worldgen_core.games.overworld_map import FACINGS, Area, Tile, World, next_tile
 from worldgen_core.games.overworld_paths import path_to
 from worldgen_core.games.overworld_simulator import (
-    A,
     ACTION_NAMES,
     ACTION_OF,
-    B,
+    FACING_OF,
     NONE,
     START,
+    A,
+    B,
     Situation,
 )
 
-_ERRANDS = {"bump": 0.46, "visit": 0.2, "taps": 0.09, "talk": 0.06, "stand": 0.05, "rush": 0.06, "mash": 0.08}
-"""How often each kind of errand is chosen."""
+_ERRAND_SHARES = (0.46, 0.2, 0.09, 0.06, 0.05, 0.06, 0.08)
+"""How often each kind of errand is chosen: bump, visit, taps, talk, stand, rush, mash."""
 _ERRANDS_OUTDOORS = (7, 16)
 _ERRANDS_INDOORS = (4, 9)
 """Errands (at least, at most) before the next door."""
@@ -54,7 +55,11 @@ class ScriptedPlayer:
     def __init__(self, world: World, seed: int, *, books: Books | None = None) -> None:
         self._world = world
         self._rng = np.random.default_rng(seed)
-        self.books = books or Books()
+        self.books = Books() if books is None else books
+        self._tiles = {
+            area: [tile for tile in world.free_tiles() if tile[0] == area] for area in _areas(world)
+        }
+        self._sides = {area: _blocked_sides(world, self._tiles[area]) for area in _areas(world)}
         self._last_tile: tuple[int, int, int] | None = None
         self._script = self._play()
 
@@ -70,7 +75,7 @@ class ScriptedPlayer:
         return action
 
     def _note_bump(self, action: int) -> None:
-        facing = next((facing for facing in FACINGS if ACTION_OF[facing] == action), None)
+        facing = FACING_OF.get(action)
         now = self._now
         if facing and now.is_at_rest and not self._area.is_free(next_tile(now.tile, facing)):
             self.books.bumps[now.area, now.x, now.y, facing] += 1
@@ -89,11 +94,10 @@ class ScriptedPlayer:
 
     def _play(self) -> Iterator[int]:
         """One errand after the other; after some of them through a door."""
-        kinds, weights = list(_ERRANDS), np.array(list(_ERRANDS.values()))
+        errands = (self._bump, self._visit, self._taps, self._talk, self._stand, self._rush, self._mash)
         while True:
             for _ in range(self._integer(*(_ERRANDS_INDOORS if self._now.area else _ERRANDS_OUTDOORS))):
-                kind = str(self._rng.choice(kinds, p=weights / weights.sum()))
-                yield from getattr(self, f"_{kind}")()
+                yield from errands[int(self._rng.choice(len(errands), p=_ERRAND_SHARES))]()
                 yield from self._settle()
                 if self._is_lucky(0.3):
                     yield from self._hold(NONE, self._integer(1, 6))
@@ -115,8 +119,7 @@ class ScriptedPlayer:
 
     def _bump(self) -> Iterator[int]:
         """Press against the side that was pressed against least, of those that are not far."""
-        area = self._now.area
-        edges = [edge for edge in self._sides() if edge[0] == area]
+        edges = self._sides[self._now.area]
         yield from self._walk_to(self._least(edges)[1:3])
         for facing in self._rng.permutation(FACINGS).tolist():
             here = (*self._here, facing)
@@ -128,16 +131,6 @@ class ScriptedPlayer:
     @property
     def _here(self) -> tuple[int, int, int]:
         return self._now.area, self._now.x, self._now.y
-
-    def _sides(self) -> list[Edge]:
-        """Every blocked side of every tile on which one can stand in this area."""
-        return [
-            (index, x, y, facing)
-            for index, x, y in self._world.free_tiles()
-            if index == self._now.area
-            for facing in FACINGS
-            if not self._area.is_free(next_tile((x, y), facing))
-        ]
 
     def _least(self, edges: list[Edge]) -> Edge:
         """Least pressed first, then near ones, with some chance."""
@@ -160,8 +153,7 @@ class ScriptedPlayer:
             distance = abs(tile[1] - self._now.x) + abs(tile[2] - self._now.y)
             return 20.0 * self.books.visits[tile] + distance + 8.0 * self._rng.random()
 
-        tiles = [tile for tile in self._world.free_tiles() if tile[0] == self._now.area]
-        yield from self._walk_to(min(tiles, key=cost)[1:])
+        yield from self._walk_to(min(self._tiles[self._now.area], key=cost)[1:])
 
     def _taps(self) -> Iterator[int]:
         """Touch directions for a frame or two and see each step run on to the tile's edge."""
@@ -191,7 +183,9 @@ class ScriptedPlayer:
         """Go to somebody, speak, be answered, and end it; now and then press keys meanwhile."""
         talkers = self._area.talkers
         talker = talkers[self._integer(0, len(talkers) - 1)]
-        sides = [facing for facing in FACINGS if self._area.is_free(_before(talker.x, talker.y, facing))]
+        sides: list[Facing] = [
+            facing for facing in FACINGS if self._area.is_free(_before(talker.x, talker.y, facing))
+        ]
         facing = sides[self._integer(0, len(sides) - 1)]
         goal = _before(talker.x, talker.y, facing)
         yield from self._walk_to(goal)
@@ -245,3 +239,17 @@ def _before(x: int, y: int, facing: Facing) -> Tile:
     """The tile from which one looks at this one, facing so."""
     dx, dy = next_tile((0, 0), facing)
     return x - dx, y - dy
+
+
+def _areas(world: World) -> range:
+    return range(len(world.areas))
+
+
+def _blocked_sides(world: World, tiles: list[tuple[int, int, int]]) -> list[Edge]:
+    """Every blocked side of these tiles."""
+    return [
+        (area, x, y, facing)
+        for area, x, y in tiles
+        for facing in FACINGS
+        if not world.areas[area].is_free(next_tile((x, y), facing))
+    ]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
+from numpy.lib.stride_tricks import sliding_window_view
 
 from worldgen_core.games.base import Facing, Frame, TileState, TrueTileState
 from worldgen_core.games.overworld_map import FACINGS, World
@@ -24,28 +25,38 @@ from worldgen_core.games.overworld_render import NATIVE_HEIGHT, NATIVE_WIDTH, pa
 
 SCALE = 2
 """Native pixels a recorded pixel."""
-MAX_ERROR = 32.0
+MAX_ERROR = 30.0
 """Root mean squared error, in grey levels, up to which something is the player."""
-MIN_GHOST_RATIO = 1.3
+MIN_GHOST_RATIO = 1.25
 """By how much a second player elsewhere must be worse than the best, or nobody is found."""
 _ROWS = 8
 """Rows of the shrunken sprite that are compared."""
 _GHOST_DISTANCE = 6
-_BLURS = (0.0, 0.7)
+_BLURS = (0.0, 0.9)
 
 
-class _Template(NamedTuple):
-    facing: Facing
-    colour: Float32[np.ndarray, "h w 3"]
-    weight: Float32[np.ndarray, "h w 3"]
+class _Bank(NamedTuple):
+    """Templates, one a column: their pixels' weights, weighted colours and what those amount to."""
+
+    facings: tuple[Facing, ...]
+    weight: Float32[np.ndarray, "p n"]
+    colour: Float32[np.ndarray, "p n"]
+    energy: Float32[np.ndarray, " n"]
 
 
 @cache
-def _templates() -> tuple[_Template, ...]:
-    return tuple(_template(facing, blur) for facing in FACINGS for blur in _BLURS)
+def _bank() -> _Bank:
+    pairs = [(facing, *_template(facing, blur)) for facing in FACINGS for blur in _BLURS]
+    facings, colours, weights = zip(*pairs, strict=True)
+    weight = np.stack([own.ravel() / own.sum() for own in weights], axis=1)
+    colour = np.stack([own.ravel() for own in colours], axis=1)
+    return _Bank(facings, weight, weight * colour, (weight * colour**2).sum(axis=0))
 
 
-def _template(facing: Facing, blur: float) -> _Template:
+def _template(
+    facing: Facing, blur: float
+) -> tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"]]:
+    """Colours of the shrunken sprite, and weights: the pixels that it covers fully."""
     sprite = person(None, facing, 0)
     share = sprite.is_opaque.astype(np.float32)
     colour = sprite.pixels.astype(np.float32) * share[..., None]
@@ -58,32 +69,38 @@ def _template(facing: Facing, blur: float) -> _Template:
         small_share = cv2.GaussianBlur(small_share, (0, 0), blur)
         small_colour = cv2.GaussianBlur(small_colour, (0, 0), blur)
     own = small_colour / np.maximum(small_share, 1e-3)[..., None]
-    return _Template(facing, own[:_ROWS], np.repeat(weight[:_ROWS, :, None], 3, axis=2))
+    return own[:_ROWS], np.repeat(weight[:_ROWS, :, None], 3, axis=2)
 
 
 def read_state(frame: UInt8[np.ndarray, "h w 3"]) -> TileState:
     """What a frame of 80 rows of 120 pixels shows of the player; native pixels."""
-    pixels = frame.astype(np.float32)
-    maps = [_error_map(pixels, template) for template in _templates()]
-    errors = np.stack(maps)
-    best, row, column = np.unravel_index(int(errors.argmin()), errors.shape)
-    error = float(errors[best, row, column])
-    everywhere = errors.min(axis=0)
+    errors = _errors(frame)
+    row, column, best = np.unravel_index(int(errors.argmin()), errors.shape)
+    error = float(errors[row, column, best])
+    elsewhere = errors.min(axis=2)
     near = np.s_[
         max(row - _GHOST_DISTANCE, 0) : row + _GHOST_DISTANCE + 1,
         max(column - _GHOST_DISTANCE, 0) : column + _GHOST_DISTANCE + 1,
     ]
-    everywhere[near] = np.inf
-    if error > MAX_ERROR or everywhere.min() < MIN_GHOST_RATIO * error:
+    elsewhere[near] = np.inf
+    if error > MAX_ERROR or elsewhere.min() < MIN_GHOST_RATIO * error:
         return TileState(False, float("nan"), float("nan"), None)
     top = int(row) * SCALE + PERSON_HEIGHT - TILE
-    return TileState(True, float(int(column) * SCALE), float(top), _templates()[int(best)].facing)
+    return TileState(True, float(int(column) * SCALE), float(top), _bank().facings[int(best)])
 
 
-def _error_map(pixels: Float32[np.ndarray, "h w 3"], template: _Template) -> Float32[np.ndarray, "y x"]:
-    """Root mean squared error over the template's pixels, with its corner at each place."""
-    squares = cv2.matchTemplate(pixels, template.colour, cv2.TM_SQDIFF, mask=template.weight)
-    return np.sqrt(np.maximum(squares, 0) / template.weight.sum())
+def _errors(frame: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "y x n"]:
+    """Root mean squared error of every template with its upper left corner at each place.
+
+    With weights w that sum to one, the mean of w*(f - c)^2 is that of w*f^2 - 2*w*f*c + w*c^2: two products
+    of matrices, whose rows are the frame's windows.
+    """
+    bank = _bank()
+    windows = sliding_window_view(frame, (_ROWS, TILE // SCALE, 3))[:, :, 0]
+    height, width = windows.shape[:2]
+    flat = windows.reshape(height * width, -1).astype(np.float32)
+    squares = np.square(flat) @ bank.weight - 2 * (flat @ bank.colour) + bank.energy
+    return np.sqrt(np.maximum(squares, 0)).reshape(height, width, -1)
 
 
 class View(NamedTuple):
@@ -112,16 +129,11 @@ def _best_view(pixels: Float32[np.ndarray, "h w 3"], world: World, index: int) -
     return View(index, int(column) * SCALE - margin_x, int(row) * SCALE - margin_y, error)
 
 
-_SMALL: dict[tuple[int, int], Float32[np.ndarray, "h w 3"]] = {}
-
-
+@lru_cache(maxsize=32)
 def _small_area(world: World, index: int) -> Float32[np.ndarray, "h w 3"]:
-    key = (world.seed, index)
-    if key not in _SMALL:
-        surface = painted(world, index)
-        small = cv2.resize(surface, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
-        _SMALL[key] = small.astype(np.float32)
-    return _SMALL[key]
+    surface = painted(world, index)
+    small = cv2.resize(surface, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ people pasted on it.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from jaxtyping import Bool, UInt8
 
 from worldgen_core.games import overworld_houses as houses
 from worldgen_core.games import overworld_tiles as tiles
+from worldgen_core.games.base import Facing
 from worldgen_core.games.overworld_font import BOX_HEIGHT, dialogue_box
 from worldgen_core.games.overworld_map import (
     FLOOR,
@@ -23,16 +26,16 @@ from worldgen_core.games.overworld_map import (
     WALL,
     WATER,
     Area,
-    Facing,
-    Talker,
     Thing,
     World,
 )
 from worldgen_core.games.overworld_people import PERSON_HEIGHT, person
-from worldgen_core.games.overworld_pixels import TILE, Colour, Sprite, grow, paste, shaded, shrink
+from worldgen_core.games.overworld_pixels import TILE, Sprite, grow, paste, shaded, shrink
 
 NATIVE_HEIGHT, NATIVE_WIDTH = 160, 240
 NUM_FADE_LEVELS = 8
+_WALL_SHIFT = 4
+"""What hangs on a wall hangs so many pixels below its tile's edge."""
 
 
 def camera_of(area: Area, x: int, y: int) -> tuple[int, int]:
@@ -70,20 +73,37 @@ def painted(world: World, index: int) -> UInt8[np.ndarray, "H W 3"]:
     return surface
 
 
-_WALL_SHIFT = 4
-"""What hangs on a wall hangs so many pixels below its tile's edge."""
+_PLAIN: Mapping[str, Callable[[], Sprite]] = {
+    "big_tree": tiles.big_tree,
+    "pine": tiles.pine,
+    "bush": tiles.bush,
+    "tall_grass": tiles.tall_grass,
+    "fence": tiles.fence,
+    "sign": tiles.sign,
+    "rock": tiles.rock,
+    "doormat": houses.doormat,
+    "table": houses.table,
+    "stool": houses.stool,
+    "bookshelf": houses.bookshelf,
+    "stove": houses.stove,
+    "house_plant": houses.house_plant,
+    "wall_window": houses.wall_window,
+}
+_IN_VARIANTS: Mapping[str, Callable[[int], Sprite]] = {
+    "flowers": tiles.flowers,
+    "flower_pot": tiles.flower_pot,
+    "bed": houses.bed,
+    "rug": houses.rug,
+    "wall_picture": houses.wall_picture,
+}
 
 
 def _sprite_of(thing: Thing) -> Sprite:
-    match thing.kind:
-        case "house":
-            return houses.house(thing.width, thing.door, thing.variant)
-        case "flowers" | "flower_pot":
-            return getattr(tiles, thing.kind)(thing.variant)
-        case "bed" | "rug" | "wall_picture":
-            return getattr(houses, thing.kind)(thing.variant)
-        case _:
-            return getattr(tiles if hasattr(tiles, thing.kind) else houses, thing.kind)()
+    if thing.kind == "house":
+        return houses.house(thing.width, thing.door, thing.variant)
+    if thing.kind in _PLAIN:
+        return _PLAIN[thing.kind]()
+    return _IN_VARIANTS[thing.kind](thing.variant)
 
 
 def _paint_ground(area: Area, surface: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -117,34 +137,29 @@ def _paint_room_shade(area: Area, surface: UInt8[np.ndarray, "H W 3"]) -> None:
 def _paint_patch(area: Area, surface: UInt8[np.ndarray, "H W 3"], kind: int) -> None:
     """Sand or water with rounded corners and a border."""
     mask = _rounded(area.ground == kind)
-    variants = np.indices(area.ground.shape)
-    texture = np.concatenate(
-        [
-            np.concatenate(
-                [
-                    tiles.ground_tile("sand" if kind == SAND else "water", int(v))
-                    for v in (row_y * 3 + row_x * 5 + row_y * row_x) % 7
-                ],
-                axis=1,
-            )
-            for row_y, row_x in zip(variants[0], variants[1], strict=True)
-        ]
-    )
+    texture = _texture("sand" if kind == SAND else "water", area.num_columns, area.num_rows)
     surface[mask] = texture[mask]
     rim = mask & ~shrink(mask)
     if kind == SAND:
         surface[rim] = tiles.SAND_EDGE
         surface[shrink(mask) & ~shrink(shrink(mask))] = tiles.SAND[2]
-        _darken(surface, grow(mask) & ~mask, tiles.GRASS[1])
+        surface[grow(mask) & ~mask] = tiles.GRASS[1]
     else:
         below_bank = mask & ~np.roll(mask, 5, axis=0)
         surface[below_bank] = shaded(tiles.WATER[1], 0.88)
         surface[rim] = tiles.FOAM
-        _darken(surface, grow(grow(mask)) & ~mask, tiles.SHORE)
+        surface[grow(grow(mask)) & ~mask] = tiles.SHORE
 
 
-def _darken(surface: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], colour: Colour) -> None:
-    surface[mask] = colour
+def _texture(kind: str, num_columns: int, num_rows: int) -> UInt8[np.ndarray, "H W 3"]:
+    """A whole area of this ground, each tile in the variant of its place."""
+    rows = [
+        np.concatenate(
+            [tiles.ground_tile(kind, (y * 3 + x * 5 + x * y) % 7) for x in range(num_columns)], axis=1
+        )
+        for y in range(num_rows)
+    ]
+    return np.concatenate(rows)
 
 
 def _rounded(is_there: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "H W"]:
@@ -156,23 +171,20 @@ def _rounded(is_there: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "H W"]:
     return soft > 0.52 - ragged
 
 
-@lru_cache(maxsize=2)
+@cache
 def _fade_table(level: int) -> UInt8[np.ndarray, " 256"]:
     return (np.arange(256) * level // NUM_FADE_LEVELS).astype(np.uint8)
 
 
+@dataclass(frozen=True, slots=True)
 class Figure:
-    """Somebody to draw: look, facing, phase of the step, and the tile's left top pixel in the area."""
+    """Somebody to draw: the tile's left top pixel in the area, look, facing, phase of the step."""
 
-    __slots__ = ("facing", "look", "phase", "x", "y")
-
-    def __init__(self, x: int, y: int, look: int | None, facing: Facing, phase: int = 0) -> None:
-        self.x, self.y, self.look, self.facing, self.phase = x, y, look, facing, phase
-
-
-def figure_of(talker: Talker, facing: Facing) -> Figure:
-    """Somebody who stands there."""
-    return Figure(talker.x * TILE, talker.y * TILE, talker.look, facing)
+    x: int
+    y: int
+    look: int | None
+    facing: Facing
+    phase: int = 0
 
 
 def draw(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from worldgen_core.games.base import Facing, Frame, Transition, TrueTileState
 from worldgen_core.games.overworld_map import OPPOSITE, Talker, Tile, World, next_tile
@@ -167,7 +168,7 @@ def _phase(offset: int) -> int:
     return 1 if offset < TILE // 2 else 2
 
 
-def record_size(native: Frame) -> Frame:
+def record_size(native: UInt8[np.ndarray, "160 240 3"]) -> UInt8[np.ndarray, "80 120 3"]:
     """A native picture shrunk to half by a box filter."""
     return cv2.resize(native, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 

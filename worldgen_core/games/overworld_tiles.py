@@ -1,4 +1,4 @@
-"""What stands or grows outdoors, drawn by code: trees, bushes, flowers, fences, signs, and how ground looks."""
+"""What stands or grows outdoors, drawn by code: trees, bushes, flowers, fences, signs; and the ground."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from worldgen_core.games.overworld_pixels import TILE, Colour, Sprite, blank, disc, grow, shrink, stamp
+from worldgen_core.games.overworld_pixels import TILE, Colour, Sprite, blank, disc, shrink, stamp
 
 GRASS: tuple[Colour, ...] = ((128, 200, 112), (112, 184, 98), (150, 216, 130))
 SAND: tuple[Colour, ...] = ((232, 210, 160), (214, 188, 136), (244, 228, 186))
@@ -50,7 +50,7 @@ def _tuft(tile: UInt8[np.ndarray, "16 16 3"], x: int, y: int) -> None:
     tile[y, x + 1] = GRASS[2]
 
 
-def _leafy(canopy: Bool[np.ndarray, "h w"], light_x: float, light_y: float, reach: float) -> Sprite:
+def _leafy(canopy: Bool[np.ndarray, "h w"], light_x: int, light_y: int, reach: int) -> Sprite:
     """Foliage of this shape: darker away from the light, in scallops like leaves, with an outline."""
     height, width = canopy.shape
     rows, columns = np.mgrid[:height, :width]
@@ -204,8 +204,3 @@ def flower_pot(variant: int) -> Sprite:
         "................",
     )
     return stamp(rows, palette)
-
-
-def outlined(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The ring of pixels just outside a mask."""
-    return grow(mask) & ~mask

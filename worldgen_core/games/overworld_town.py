@@ -12,8 +12,8 @@ import numpy as np
 
 from worldgen_core.games.overworld_houses import HOUSE_ROWS
 from worldgen_core.games.overworld_map import FACINGS, WATER, Area, Place, Plan, Talker, Thing, World
-from worldgen_core.games.overworld_rooms import ROOM_EXIT, lay_out_room
 from worldgen_core.games.overworld_people import NUM_LOOKS
+from worldgen_core.games.overworld_rooms import ROOM_EXIT, lay_out_room
 from worldgen_core.seeds import derive_seed
 
 NUM_COLUMNS, NUM_ROWS = 28, 24
