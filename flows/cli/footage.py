@@ -1,0 +1,109 @@
+"""`worldgen doctor` and `worldgen make-sample`: folders of videos and action files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.build import AsJson, Set, resolve
+
+if TYPE_CHECKING:
+    from worldgen_core.video.doctor import Examined
+    from worldgen_core.video.inspection import SourceSettings
+
+HAS_PROBLEMS = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("doctor")(doctor)
+    app.command("make-sample")(make_sample)
+
+
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="The folder of videos and action files.")],
+    set_: Set = [],  # noqa: B006  # typer copies it
+    html: Annotated[Path | None, typer.Option(help="Also write a page with pictures to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a folder of videos and action files is usable; writes nothing into it.
+
+    Status 0: every video gives episodes. Status 1: some video has a problem.
+    """
+    from worldgen_core.video.doctor import is_usable, report
+
+    config = resolve("pokemon", "laptop", "direct", 0, "auto", set_, data=str(folder))
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    examined = [_examine(source, errors) for source in config.sources]
+    found = report(examined)
+    if html is not None:
+        from storage.atomic import write_bytes
+        from worldgen_core.video.doctor_page import page
+
+        write_bytes(html, page(found, examined, title=f"worldgen doctor: {folder.resolve().name}").encode())
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print(found, folder, html)
+    if not is_usable(found):
+        raise typer.Exit(HAS_PROBLEMS)
+
+
+def _examine(source: SourceSettings, errors: Console) -> Examined:
+    from worldgen_core.video.doctor import examine
+
+    errors.print(f"looking at {source.source}", markup=False)
+    return examine(source)
+
+
+def _print(found: dict[str, Any], folder: Path, html: Path | None) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("video", "picture", "frames/s", "frames", "actions", "kept", "episodes", "offset")
+    for video in found["videos"]:
+        picture = f"{video['width']}x{video['height']} {video['codec']}" if video["codec"] else "-"
+        rate = "-" if video["fps"] is None else f"{video['fps']:g}"
+        rate += "" if video["is_constant_rate"] in (True, None) else " variable"
+        lag = video["offset_lag_frames"]
+        offset = "-" if lag is None else f"{lag} ({video['offset_confidence']:.0%})"
+        table.add_row(
+            video["name"],
+            picture,
+            rate,
+            f"{video['frames_decoded']} of {video['frames_demuxed']}",
+            str(video["actions"]),
+            f"{video['kept']} of {video['pictures']}",
+            str(video["episodes"]),
+            offset,
+            style="red" if video["problems"] else None,
+        )
+    console.print(table)
+    for video in found["videos"]:
+        for line in [*video["problems"], *video["notes"]]:
+            console.print(f"{video['name']}: {line}", markup=False)
+        for reason, count in video["dropped"].items():
+            console.print(f"{video['name']}: {count} pictures left out: {reason}", markup=False)
+    console.print(f"{found['episodes']} episodes")
+    if html is not None:
+        console.print(f"page: {html}", markup=False)
+    if found["episodes"]:
+        console.print(f"next: worldgen build pokemon --data {folder}", markup=False)
+
+
+def make_sample(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world and its players.")] = 0,
+    videos: Annotated[int, typer.Option(min=1, max=100, help="How many videos.")] = 3,
+    frames: Annotated[int, typer.Option(min=60, help="Frames of each, at 30 a second.")] = 10_700,
+) -> None:
+    """Record the overworld as videos with action files, in the form that build-pokemon reads."""
+    from worldgen_core.video.samples import make_sample as record
+
+    paths = record(folder, seed=seed, num_videos=videos, num_frames=frames)
+    for path in paths:
+        typer.echo(f"{path} and {path.with_suffix('.txt').name}")
+    typer.echo(f"next: worldgen doctor {folder}")
