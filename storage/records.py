@@ -27,8 +27,8 @@ class Episode:
 
     `frames` are RGB, 0 to 255. `source` says where the episode came from, precisely enough to make it again
     (a compact JSON string for a simulated game, file and block for a video). `pts` is the presentation time
-    of each frame in ticks of the source, `source_frame` its index there; both rise strictly. `reward[t]`
-    belongs to the transition from frame t to frame t + 1.
+    of each frame in ticks of the source, `source_frame` its index there; both rise, and stay where a picture
+    was shown for longer. `reward[t]` belongs to the transition from frame t to frame t + 1.
     """
 
     episode_id: str

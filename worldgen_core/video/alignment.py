@@ -164,10 +164,10 @@ def _pictures(clock: Clock, settings: SliceSettings, name: str) -> tuple[Int64[n
     if len(clock.ticks) > 1 and rate * interval > _SAME_RATE:
         fps = 1 / interval
         raise ConfigError(
-            "setting slice.rate",
+            "setting slices.rate",
             expected=f"at most the rate of {name}, {float(fps):.6g} frames a second",
             found=str(settings.rate),
-            next_step=f"set slice.rate={int(fps)} or less; pictures are never made up",
+            next_step=f"set slices.rate={int(fps)} or less; pictures are never made up",
         )
     if _has_own_rate(clock, rate):
         return np.arange(len(clock.ticks)), _Times(clock.ticks, clock.unit)

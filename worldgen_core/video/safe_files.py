@@ -94,7 +94,7 @@ def read_bytes(
             shown(path.name),
             expected=f"a file of at most {max_bytes / 2**20:g} MiB",
             found="a longer one",
-            next_step="shorten it, or raise slice.limits.label_mib",
+            next_step="shorten it, or raise slices.limits.label_mib",
         )
     return content
 

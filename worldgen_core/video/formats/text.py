@@ -112,8 +112,8 @@ class LabelText:
             f"{self.name}, line {first.first_line}",
             expected=self.keymap.expected(),
             found=f"{name[:40]!r}, {times}{others}",
-            next_step=f"{hint}: keymap: {{{name[:40]!r}: …}} in worldgen.yaml or slice.keymap"
-            + (", or slice.unknown_keys=ignore" if may_ignore else ""),
+            next_step=f"{hint}: keymap: {{{name[:40]!r}: …}} in worldgen.yaml or slices.keymap"
+            + (", or slices.unknown_keys=ignore" if may_ignore else ""),
         )
 
     def frame(self, text: str, line: int) -> int:
