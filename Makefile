@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check slow bench-storage clean
+.PHONY: help demo demo-pokemon test check slow bench-storage clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -20,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## train a Flappy Bird dream from nothing, on a laptop, and show it
 	$(BIN)/worldgen build flappy --profile laptop
+
+demo-pokemon: $(READY) ## record a small world as videos with action files, slice them, train on them
+	$(BIN)/worldgen build pokemon --profile laptop
 
 test: $(READY) check ## everything CI runs: check, then all tests that are not slow
 	$(BIN)/pytest -m "not slow"

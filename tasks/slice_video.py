@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tasks.make_sample import FOLDER
 from tasks.stage import Workspace, stage
 from worldgen_core.outcome import Outcome
-from worldgen_core.video.inspection import SourceSettings
+from worldgen_core.video.source_settings import SourceSettings
 
 
 def _core(settings: SourceSettings) -> tuple[str, ...]:

@@ -28,9 +28,9 @@ from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
 from worldgen_core.video.footage import AUTO, choose_footage, resolve_sources
-from worldgen_core.video.inspection import SourceSettings
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
+from worldgen_core.video.source_settings import SourceSettings
 
 FOOTAGE_GAMES = ("pokemon",)
 """Games that are known from videos."""

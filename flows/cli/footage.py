@@ -14,7 +14,7 @@ from flows.cli.build import AsJson, Set, resolve
 
 if TYPE_CHECKING:
     from worldgen_core.video.doctor import Examined
-    from worldgen_core.video.inspection import SourceSettings
+    from worldgen_core.video.source_settings import SourceSettings
 
 HAS_PROBLEMS = 1
 

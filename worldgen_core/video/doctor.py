@@ -16,8 +16,9 @@ from jaxtyping import Int64, UInt8
 from worldgen_core.errors import VideoError
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.video.decoding import decode
-from worldgen_core.video.inspection import Inspection, SourceSettings, inspect_video
+from worldgen_core.video.inspection import Inspection, inspect_video
 from worldgen_core.video.labels import HeldKeys, Labels
+from worldgen_core.video.source_settings import SourceSettings
 from worldgen_core.video.worker import DecodeWorker
 
 NUM_THUMBNAILS = 8

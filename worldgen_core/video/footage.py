@@ -9,9 +9,9 @@ from pathlib import Path
 from storage.errors import WorldgenError
 from storage.location import project_root
 from worldgen_core.errors import ConfigError
-from worldgen_core.video.inspection import SourceSettings
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
+from worldgen_core.video.source_settings import SourceSettings
 from worldgen_core.video.sources import VIDEO_ENDINGS, Source, find_sources, source_digests
 
 AUTO = "auto"

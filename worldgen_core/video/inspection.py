@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import BaseModel, ConfigDict, Field
 
 from storage.errors import WorldgenError
 from worldgen_core.errors import AlignmentError, ConfigError, LabelError, VideoError
 from worldgen_core.games.base import GameFacts
-from worldgen_core.neutral import NEUTRAL
 from worldgen_core.video.alignment import Aligned, align, frame_actions
 from worldgen_core.video.decoding import Size, decode, decode_all
 from worldgen_core.video.episode_plan import Span, plan_episodes
@@ -31,36 +29,11 @@ from worldgen_core.video.probing import probe
 from worldgen_core.video.records import Box, DecodeReport, VideoFacts
 from worldgen_core.video.scenes import Scenes, SceneScanner
 from worldgen_core.video.settings import SliceSettings
+from worldgen_core.video.source_settings import SourceSettings
 from worldgen_core.video.usable import usable_pictures
 from worldgen_core.video.worker import DecodeWorker
 
 MOVEMENT_NAMES = ("up", "down", "left", "right")
-
-
-class SourceSettings(BaseModel):
-    """One video with its labels, resolved: what the stage `slice_video` reads.
-
-    The folder says where to read and not what; the contents' digests are inputs of the stage.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    game: str
-    """Name of the game, as in worldgen_core/games."""
-    source: str
-    """The video's name: its file name without the ending."""
-    video: str
-    """The video's file, relative to the folder."""
-    labels: str | None
-    """Its action file; None where there is none."""
-    problem: str | None = None
-    """Why it cannot be used, where that was seen without opening it."""
-    folder: Path | None = Field(default=None, json_schema_extra=NEUTRAL)
-    """Where they are, and nothing outside is read; None for the recorded sample."""
-    digests: dict[str, str] = Field(default_factory=dict, json_schema_extra=NEUTRAL)
-    """SHA-256 of the files' contents by name; they are inputs of the stage."""
-    slices: SliceSettings
-    """How it becomes episodes, with what worldgen.yaml says of this video."""
 
 
 @dataclass

@@ -29,10 +29,11 @@ from worldgen_core.progress import Progress, ProgressEvent
 from worldgen_core.video.alignment import Aligned
 from worldgen_core.video.decoding import decode
 from worldgen_core.video.episode_plan import Span
-from worldgen_core.video.inspection import Inspection, SourceSettings, inspect_video
+from worldgen_core.video.inspection import Inspection, inspect_video
 from worldgen_core.video.quarantine import QUARANTINE_FILE, draw_quarantine, quarantine
 from worldgen_core.video.sample_pictures import SAMPLE_FILE, SampleStrip
 from worldgen_core.video.settings import SliceSettings
+from worldgen_core.video.source_settings import SourceSettings
 from worldgen_core.video.worker import DecodeWorker
 
 log = logging.getLogger(__name__)

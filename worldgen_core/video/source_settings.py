@@ -1,0 +1,36 @@
+"""Settings of the stage `slice_video`: one video, resolved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldgen_core.neutral import NEUTRAL
+from worldgen_core.video.settings import SliceSettings
+
+
+class SourceSettings(BaseModel):
+    """One video with its labels, resolved: what the stage `slice_video` reads.
+
+    The folder says where to read and not what; the contents' digests are inputs of the stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    game: str
+    """Name of the game, as in worldgen_core/games."""
+    source: str
+    """The video's name: its file name without the ending."""
+    video: str
+    """The video's file, relative to the folder."""
+    labels: str | None
+    """Its action file; None where there is none."""
+    problem: str | None = None
+    """Why it cannot be used, where that was seen without opening it."""
+    folder: Path | None = Field(default=None, json_schema_extra=NEUTRAL)
+    """Where they are, and nothing outside is read; None for the recorded sample."""
+    digests: dict[str, str] = Field(default_factory=dict, json_schema_extra=NEUTRAL)
+    """SHA-256 of the files' contents by name; they are inputs of the stage."""
+    slices: SliceSettings
+    """How it becomes episodes, with what worldgen.yaml says of this video."""
