@@ -28,6 +28,7 @@ from tasks.publish import (
     publish_summary,
 )
 from tasks.steps import PlannedStage, Planner, Runner, RunStage, Steps, check_forced, earlier_refs
+from tasks.workers import task_runner_of
 from worldgen_core.config import Config, make_config
 from worldgen_core.device import choose_device
 from worldgen_core.overrides import assignments
@@ -68,7 +69,12 @@ def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[
     facts = {"recipe": recipe_name, "device": config.train.loop.device, "footage": config.footage}
     logger.info("building", extra=facts)
     runner = Runner(
-        store, recipe=recipe_name, variant=config.variant, forced=forced, on_stage=_show_cached(store)
+        store,
+        recipe=recipe_name,
+        variant=config.variant,
+        forced=forced,
+        on_stage=_show_cached(store),
+        task_runner=task_runner_of(config.slices.workers, config.slices.num_workers),
     )
     learned = recipe(config, runner)
     promoted = is_promoted(learned.decision) and promote(store.root, _champion(config, learned))

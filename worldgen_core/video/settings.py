@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.agents.settings import DatasetName
+from worldgen_core.neutral import NEUTRAL
 from worldgen_core.video.exact import Exact, fraction
 from worldgen_core.video.limit_settings import DecodeLimits
 from worldgen_core.video.scene_settings import LetterboxSettings, SceneSettings
@@ -94,6 +95,13 @@ class SliceSettings(BaseModel):
     """Allow cuts and frozen stretches inside episodes."""
     max_quarantined_share: float = Field(default=0.5, ge=0, le=1)
     """The stage fails if a larger part of the frames is unusable."""
+    workers: str = Field(
+        default="threads", pattern="^(threads|dask|(tcp|tls)://.+)$", json_schema_extra=NEUTRAL
+    )
+    """Where videos are sliced side by side: `threads`, `dask` (workers on this machine), or the address of a
+    Dask scheduler."""
+    num_workers: int = Field(default=2, ge=1, le=256, json_schema_extra=NEUTRAL)
+    """Videos at a time, with `threads` and `dask`."""
     limits: Limits = Limits()
     """What one file may cost."""
     scenes: SceneSettings = SceneSettings()
