@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -18,9 +19,9 @@ def task_runner_of(workers: str, num_workers: int) -> Callable[[], TaskRunner[An
     Raises: ConfigError if prefect-dask is not installed.
     """
     if workers == "threads":
-        return lambda: ThreadPoolTaskRunner(max_workers=num_workers)
+        return partial(ThreadPoolTaskRunner[Any], max_workers=num_workers)
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise ConfigError(
             f"setting slices.workers {workers!r}",
@@ -30,5 +31,5 @@ def task_runner_of(workers: str, num_workers: int) -> Callable[[], TaskRunner[An
         ) from error
     if workers == "dask":
         cluster = {"n_workers": num_workers, "threads_per_worker": 1, "dashboard_address": None}
-        return lambda: DaskTaskRunner(cluster_kwargs=cluster)
-    return lambda: DaskTaskRunner(address=workers)
+        return partial(DaskTaskRunner, cluster_kwargs=cluster)
+    return partial(DaskTaskRunner, address=workers)

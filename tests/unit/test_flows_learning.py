@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class Recorded:
         self.calls.append((stage.name, settings, given))
         number = str(len(self.calls))
         return ArtifactRef(stage=stage.name, key=number, digest=number)
+
+    def each(
+        self, stage: Any, units: Mapping[str, BaseModel], /, **inputs: ArtifactRef | None
+    ) -> dict[str, ArtifactRef]:
+        return {unit: self(stage, settings, **inputs) for unit, settings in units.items()}
 
     def not_needed(self, stage: Any, reason: str) -> None:
         self.left_out.append(stage.name)

@@ -71,7 +71,9 @@ def test_every_frame_has_the_action_that_was_held_then(folder: Path, parts: dict
 def test_what_is_held_out_shares_no_seconds_with_training(parts: dict[str, Path]) -> None:
     reader = ClipReader(parts["town-1"])
     frames = {
-        split: np.concatenate([reader.steps(row.episode_id).source_frame for row in reader.episodes(split)])
+        split: np.concatenate(
+            [reader.read_episode(row.episode_id).source_frame for row in reader.episodes(split)]
+        )
         for split in ("train", "validation")
     }
     distance = np.abs(frames["train"][:, None] - frames["validation"][None]).min()
