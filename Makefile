@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check slow bench-storage clean
+.PHONY: help demo demo-pokemon test check slow bench-storage bench-video clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -39,6 +39,9 @@ slow: $(READY) ## what takes longer than CI should: slow tests, and the laptop p
 
 bench-storage: $(READY) ## random clips from our shards against five other formats
 	$(BIN)/python benchmarks/bench_storage.py
+
+bench-video: $(READY) ## decoding against OpenCV, seeks by frame number, memory
+	$(BIN)/python benchmarks/bench_video.py
 
 clean: ## remove the environment and caches; the store stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -182,6 +182,16 @@ def test_links_pipes_devices_and_sockets(worker, tmp_path, monkeypatch):
         assert "a socket" in refusal(folder / "s.mp4", worker)
 
 
+def test_a_name_of_two_lines_gives_a_message_of_one(worker, tmp_path):
+    path = tmp_path / "two\nlines.mp4"
+    path.touch()
+    with pytest.raises(VideoError, match=r"two\?lines\.mp4") as caught:
+        probe(path, worker=worker)
+    assert "\n" not in str(caught.value)
+    good = write_video(tmp_path / "good.mp4", constant_ticks(4)).rename(path)
+    assert probe(good, worker=worker).num_demuxed == 4
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable(worker, tmp_path):
     path = write_video(tmp_path / "a.mp4", constant_ticks(8))

@@ -83,6 +83,11 @@ def check_file(path: Path, *, folder: Path | None = None) -> CheckedFile:
     return CheckedFile(real, found, size_bytes)
 
 
+def shown_name(path: Path) -> str:
+    """The file's name fit for one line of a message."""
+    return "".join(character if character.isprintable() else "?" for character in path.name)
+
+
 def _follow(path: Path, folder: Path) -> Path:
     """The path without links, which must stay in the folder and be a regular file."""
     try:
@@ -143,4 +148,4 @@ def _reason(error: Exception) -> str:
 
 
 def _unusable(path: Path, expected: str, found: str, next_step: str) -> VideoError:
-    return VideoError(path.name, expected=expected, found=found, next_step=next_step)
+    return VideoError(shown_name(path), expected=expected, found=found, next_step=next_step)

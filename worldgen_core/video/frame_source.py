@@ -60,9 +60,7 @@ class FrameSource:
         )
         self._keys = np.flatnonzero(self.index.is_key)
         # Of each key frame, the first index from which on decoding may start there.
-        self._key_ranks = (
-            np.maximum.accumulate(self.index.rank[self._keys]) if self._keys.size else self._keys
-        )
+        self._key_ranks = np.maximum.accumulate(self.index.rank[self._keys])
         self._forget_position()
 
     @property
@@ -141,10 +139,7 @@ class FrameSource:
         context = stream.codec_context
         context.options = {"max_pixels": str(self._max_pixels)}
         context.thread_count = self._num_threads
-        if self._num_threads == 1:
-            context.thread_type = "NONE"
-        else:
-            context.thread_type = "AUTO"
+        context.thread_type = "NONE" if self._num_threads == 1 else "AUTO"
         return container, stream
 
     def _forget_position(self) -> None:

@@ -12,7 +12,7 @@ class DecodeLimits(BaseModel):
 
     memory_bytes: int = Field(default=2 << 30, ge=256 << 20)
     """Address space of the decoding process; 4K video needs about 1 GiB."""
-    stall_s: float = Field(default=30.0, gt=0)
+    stall_s: float = Field(default=60.0, gt=0)
     """The decoding process is ended when it has shown no sign of life for so long."""
     wall_s: float = Field(default=4 * 3600.0, gt=0)
     """Longest time spent waiting for one video; time in which nobody takes the pictures does not count."""
