@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check slow bench-storage bench-video clean
+.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -32,6 +32,9 @@ check: $(READY) ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+coverage: $(READY) ## the tests of `make test`, and at least 95 % of the branches of storage and diffusion
+	$(BIN)/pytest -m "not slow" --cov=storage --cov=worldgen_core/diffusion --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 slow: $(READY) ## what takes longer than CI should: slow tests, and the laptop profile over three training seeds
 	$(BIN)/pytest -m slow
