@@ -22,7 +22,11 @@ from worldgen_core.tracking.settings import TrackingSettings
 _MIN_FRAMES = 40
 _MAX_VOTING_FRAMES = 400
 _MAX_PLATES = 240
+_MARGIN = 8
+"""Grey levels by which one copy must beat the other."""
 _MIN_VOTE = 0.06
+_VOTE_SHARE = 0.35
+"""Share of the most votes that a pixel of the core must have."""
 _MIN_SHARE = 0.2
 """Share of the examples in which a pixel must differ from its plate to belong to the box."""
 
@@ -81,15 +85,15 @@ def find_player_box(footages: list[Footage], settings: TrackingSettings) -> Box:
 
 
 def _votes(footages: list[Footage]) -> Float32[np.ndarray, "h w"]:
-    """For each pixel the share of scrolling frames won by the copy in place, minus that won by the shifted one."""
+    """For each pixel the share of scrolling frames that explain it better in place than shifted."""
     height, width = footages[0].frames.shape[1:3]
     votes, counts = np.zeros((height, width), np.float32), np.full((height, width), 1e-6, np.float32)
     for footage, index in spread(footages, _MAX_VOTING_FRAMES):
         now, before = footage.frames[index], footage.frames[index - 1]
         earlier, later = overlap(height, width, *footage.camera.shift[index].tolist())
         in_place = cv2.absdiff(now, before)[later].max(axis=2).astype(np.int16)
-        shifted = cv2.absdiff(now[later], before[earlier]).max(axis=2).astype(np.int16)
-        votes[later] += np.sign(np.where(np.abs(shifted - in_place) > 8, shifted - in_place, 0))  # noqa: PLR2004
+        shifted = cv2.absdiff(now[later], before[earlier]).max(axis=2)
+        votes[later] += shifted > in_place + _MARGIN
         counts[later] += 1
     return votes / counts
 
@@ -105,14 +109,15 @@ def spread(
 
 def _core(votes: Float32[np.ndarray, "h w"], settings: TrackingSettings) -> Box:
     """The connected region with the most votes."""
-    is_won = (cv2.GaussianBlur(votes, (0, 0), 0.8) > _MIN_VOTE).astype(np.uint8)
+    smooth = cv2.GaussianBlur(votes, (0, 0), 0.8)
+    is_won = (smooth > max(_MIN_VOTE, _VOTE_SHARE * float(smooth.max()))).astype(np.uint8)
     num_regions, regions, boxes, _ = cv2.connectedComponentsWithStats(is_won)
     sums = [float(votes[regions == region].sum()) for region in range(1, num_regions)]
     if not sums:
         raise TrackingError(
             "the player's box: nothing stays in place while the camera scrolls",
             expected="a region where copies in place beat shifted ones",
-            found=f"at most {float(votes.max()):.2f} of the votes",
+            found=f"it is so in at most {float(smooth.max()):.0%} of the frames",
             next_step="check a few frames: the player may not be drawn, or the camera may not follow it",
         )
     x, y, width, height, _ = boxes[1 + int(np.argmax(sums))].tolist()
