@@ -1,4 +1,4 @@
-"""A small drawn world to try tracking on: a textured map, a two-coloured walker, a camera that stops at edges."""
+"""A small drawn world to try tracking on: patterned map, two-coloured walker, camera that stops at edges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = TrackingSettings(
 
 
 def sprite(facing: int, phase: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Colours and mask: a red body with rounded corners, a white face on the side it looks to, moving feet."""
+    """Colours and mask: a red body with rounded corners, a white face where it looks to, moving feet."""
     colour = np.full((*SPRITE, 3), (200, 30, 40), np.uint8)
     mask = np.ones(SPRITE, np.bool_)
     mask[0, [0, -1]] = mask[1, 0] = mask[1, -1] = False
@@ -36,14 +36,16 @@ def sprite(facing: int, phase: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def draw_map(seed: int = 0) -> np.ndarray:
     """A map of eight kinds of patterned tiles, green and brown."""
     rng = np.random.default_rng(seed)
-    tiles = rng.integers(0, 60, (8, TILE, TILE, 1)) + np.array([40, 90, 50]) + rng.integers(0, 60, (8, 1, 1, 3))
+    tiles = (
+        rng.integers(0, 60, (8, TILE, TILE, 1)) + np.array([40, 90, 50]) + rng.integers(0, 60, (8, 1, 1, 3))
+    )
     kinds = rng.integers(0, 8, MAP_TILES)
     return tiles[kinds].transpose(0, 2, 1, 3, 4).reshape(MAP_TILES[0] * TILE, -1, 3).astype(np.uint8)
 
 
 @dataclass
 class Walk:
-    """Frames with the truth about them; `place` is the upper left corner (y, x) of the sprite on the screen."""
+    """Frames with the truth about them; `place` is the sprite's upper left corner (y, x) on the screen."""
 
     frames: np.ndarray
     actions: np.ndarray

@@ -11,7 +11,9 @@ from worldgen_core.tracking.presses import find_presses
 from worldgen_core.tracking.settings import TrackingSettings
 
 NAMES = ("none", "up", "down", "left", "right", "a")
-SETTINGS = TrackingSettings(tile_px=8, movement={"up": "up", "down": "down", "left": "left", "right": "right"})
+SETTINGS = TrackingSettings(
+    tile_px=8, movement={"up": "up", "down": "down", "left": "left", "right": "right"}
+)
 RIGHT = 4
 
 

@@ -1,8 +1,8 @@
 """The camera's shift between consecutive frames, in whole pixels, and where one picture cuts to another.
 
-Positive (dy, dx) means that the camera went down or right, so that what is seen went up or left: the world's
-pixel at (y, x) of frame t was at (y + dy, x + dx) of frame t-1. A shift other than none must explain the frame
-clearly better, since people who walk past a resting camera must not move it.
+Positive (dy, dx) means that the camera went down or right, so that what is seen went up or left: the pixel
+of the world at (y, x) of frame t was at (y + dy, x + dx) of frame t-1. A shift other than none must explain
+the frame clearly better, since people who walk past a resting camera must not move it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def candidate_shifts(settings: TrackingSettings) -> list[tuple[int, int]]:
 
 
 def overlap(height: int, width: int, dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """What two frames both show when the camera went by (dy, dx): its place in the earlier and the later one."""
+    """Where the earlier and the later of two frames show the same when the camera went by (dy, dx)."""
     rows = slice(max(dy, 0), height + min(dy, 0)), slice(max(-dy, 0), height + min(-dy, 0))
     columns = slice(max(dx, 0), width + min(dx, 0)), slice(max(-dx, 0), width + min(-dx, 0))
     return (rows[0], columns[0]), (rows[1], columns[1])

@@ -46,8 +46,8 @@ def learn_bank(
 def calibrate(bank: SpriteBank, footages: list[Footage], settings: TrackingSettings) -> SpriteBank:
     """Set the scores from which a sighting counts, between those of the player and those of anything else.
 
-    In scrolling frames the best place is mostly the player, and the second best something else; some frames of
-    either kind are the other way round (the player is hidden, a second person is dressed alike).
+    In scrolling frames the best place is mostly the player, and the second best something else; in some it
+    is the other way round (the player is hidden, a second person is dressed alike).
     """
     reader = SpriteReader(bank, settings)
     rng = np.random.default_rng(settings.seed)

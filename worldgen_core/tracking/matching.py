@@ -1,8 +1,8 @@
 """How well the player's poses fit at places of one frame: the arithmetic behind the reader.
 
-A pixel speaks for the player by how little its colour differs, and against it by at most so much: a roof over the
-player's legs costs their share and no more. That is computed near a known place. In the whole frame squared
-errors, one product of matrices, first choose the places that are worth it.
+A pixel speaks for the player by how little its colour differs, and against it by at most so much: a roof
+over the player's legs costs their share and no more. That is computed near a known place. In the whole frame
+squared errors, two products of matrices, first choose the places that are worth it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,12 @@ class Windows:
     """A frame seen through a box at every place, up to `border` pixels over the edge."""
 
     def __init__(
-        self, frame: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], *, border: int, colour_tolerance: float
+        self,
+        frame: UInt8[np.ndarray, "h w 3"],
+        size: tuple[int, int],
+        *,
+        border: int,
+        colour_tolerance: float,
     ) -> None:
         inside = np.pad(np.ones(frame.shape[:2], np.float32), border)
         pixels = np.pad(frame.astype(np.float32), ((border, border), (border, border), (0, 0)))
@@ -110,7 +115,7 @@ class Windows:
         return scores
 
     def candidates(self, templates: Templates, count: int) -> Int64[np.ndarray, "m 2"]:
-        """Places (y, x) where the squared error of the whole player, or of its upper half, is lowest thereabouts.
+        """Places (y, x) with the lowest squared errors of the whole player or of its upper half.
 
         The mean of w*(f - c)^2 is that of w*f^2 - 2*w*f*c + w*c^2; beyond the frame's edge w counts as 0.
         """

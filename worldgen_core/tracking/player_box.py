@@ -2,8 +2,8 @@
 
 While the world slides by, the player stays: in its box the last frame copied in place beats the last frame
 copied along with the camera. Votes over many scrolling frames give the core of the box; the box then grows
-to whatever differs from the background plate, which is what the same place of the world showed before the player
-came and after it went.
+to whatever differs from the background plate, which is what the same place of the world showed before the
+player came and after it went.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def find_player_box(footages: list[Footage], settings: TrackingSettings) -> Box:
             "the player's box: the camera hardly moves",
             expected=f"at least {_MIN_FRAMES} frames in which it scrolls",
             found=f"{num_scrolling}",
-            next_step="set tracking.scrolls if the game's camera follows the player, raise tracking.max_shift "
-            "if it is faster, or give footage with longer walks",
+            next_step="set tracking.scrolls if the game's camera follows the player, raise "
+            "tracking.max_shift if it is faster, or give footage with longer walks",
         )
     core = _core(_votes(footages), settings)
     return _refine(footages, core, settings)
@@ -174,7 +174,7 @@ def find_plate(footage: Footage, index: int, box: Box, settings: TrackingSetting
 
 
 def _beside(footage: Footage, index: int, box: Box, direction: int) -> UInt8[np.ndarray, "h w 3"] | None:
-    """The box's place in the world, in the nearest frame of one direction of time that has the box elsewhere."""
+    """The box's place in the world, in the nearest frame of one direction of time without the box there."""
     num_frames, height, width = footage.frames.shape[:3]
     camera, there = footage.camera, index
     dy = dx = 0

@@ -31,8 +31,8 @@ class Press:
     """How long it was held."""
     facing: Facing
     outcome: Outcome
-    """`blocked`: held for longer than motion needs to begin, and nothing moved. `wrong`: the first motion went
-    another way. `unknown`: the player was lost meanwhile, or the key was let go before anything could move."""
+    """`blocked`: held for longer than motion needs to begin, and nothing moved. `wrong`: the first motion
+    went another way. `unknown`: the player was lost meanwhile, or the key was let go too soon to tell."""
     distance: int
     """World pixels walked along the key's direction until the player rested again, or was lost."""
     stop: int
@@ -44,7 +44,7 @@ class Press:
         return self.num_frames <= MAX_TAP
 
     def ends_on_edge(self, settings: TrackingSettings) -> bool:
-        """Whether the walk went over whole tiles; means something for presses on a tile's edge that came to rest."""
+        """Whether the walk went over whole tiles; for presses on a tile's edge that came to rest (`stop`)."""
         return self.distance % settings.tile_px == 0
 
 
@@ -83,4 +83,6 @@ def _press(motion: WorldMotion, start: int, num_frames: int, facing: Facing) -> 
     end = begin + int(ends[0]) if len(ends) else len(motion.is_moving)
     distance = int((motion.motion[begin:end] @ np.array(STEPS[facing])).sum())
     is_rest = end < len(motion.is_known) and motion.is_resting[end]
-    return Press(start, num_frames, facing, "moved" if is_right else "wrong", distance, end if is_rest else -1)
+    return Press(
+        start, num_frames, facing, "moved" if is_right else "wrong", distance, end if is_rest else -1
+    )

@@ -32,7 +32,7 @@ class TrackQuality:
     straight_share: float
     """Of all moving frames: moved along one axis by at most `speed_px`."""
     facing_share: float
-    """Of the moving frames with their key held for three frames: faces the key's way."""
+    """Of the frames that move the way of a key held for three frames, this one included: face that way."""
 
 
 def measure_track(
@@ -79,14 +79,16 @@ def _faces_key(
     action_names: tuple[str, ...],
     settings: TrackingSettings,
 ) -> np.ndarray:
-    """For each moving frame that goes the way of the key held before it: whether the player faces that way."""
+    """For each frame that moves the way of a held key: whether the player faces that way."""
     rows = []
     for action, name in enumerate(action_names):
         facing = settings.movement.get(name)
         if facing is None:
             continue
         held = np.zeros(len(actions), np.bool_)
-        held[3:] = (actions[2:-1] == action) & (actions[1:-2] == action) & (actions[:-3] == action)
+        is_key = actions == action
+        # this frame's key too, though its effect is still to come: some games turn the player at once
+        held[2:] = is_key[2:] & is_key[1:-1] & is_key[:-2]
         goes = (np.sign(world.motion) == STEPS[facing]).all(axis=1)
         rows.append(track.facing[held & goes] == FACINGS.index(facing))
     return np.concatenate(rows) if rows else np.zeros(0, np.bool_)

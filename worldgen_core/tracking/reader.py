@@ -19,6 +19,8 @@ _NUM_CANDIDATES = 10
 _CLOSE = 2
 _SURE = 0.9
 """Score from which nothing better is looked for."""
+_PRICE_OF_A_PIXEL = 0.015
+"""Score that a match near a known place loses a pixel of its distance."""
 _GHOST_SHARE = 0.88
 """A second player elsewhere, that scores this share of the best one, makes both doubtful."""
 
@@ -27,9 +29,9 @@ _GHOST_SHARE = 0.88
 class Sighting:
     """What one frame shows of the player.
 
-    `x` and `y` are the upper left corner of its box in pixels of the frame (-1 where it is not found), `facing` is
-    None then. `score` is 1 for a perfect match and given even if it is too low to count; `pose` is the bank's
-    pose that fits best (-1 where not found).
+    `x` and `y` are the upper left corner of its box in pixels of the frame. `score` is 1 for a perfect match
+    and given even if it is too low to count; `pose` is the bank's pose that fits best. Where the player is
+    not found, places and pose are -1 and `facing` is None.
     """
 
     found: bool
@@ -93,16 +95,21 @@ class SpriteReader:
         )
 
     def _near(self, windows: Windows, near: tuple[int, int]) -> Match:
+        """The best match near a place; of like ones the nearer, which tells when only a cap is to be seen."""
         x, y = near
-        match = windows.matches(windows.around(y, x, _CLOSE), self._sharp)[0]
-        if match.score >= _SURE:
-            return match
+
+        def worth(match: Match) -> float:
+            return match.score - _PRICE_OF_A_PIXEL * max(abs(match.y - y), abs(match.x - x))
+
+        close = max(windows.matches(windows.around(y, x, _CLOSE), self._sharp), key=worth)
+        if close.score >= _SURE:
+            return close
         places = windows.around(y, x, self.settings.max_step)
-        return max(windows.matches(places, templates)[0] for templates in (self._sharp, self._soft))
+        return max(windows.matches(places, self._sharp) + windows.matches(places, self._soft), key=worth)
 
     def _read_anywhere(self, windows: Windows) -> Sighting:
         best, other = self._anywhere(windows)
-        is_found = best.score >= self.bank.min_score[0] and other.score < _GHOST_SHARE * best.score
+        is_found = best.score >= float(self.bank.min_score[0]) and other.score < _GHOST_SHARE * best.score
         return self._sighting(best, is_found=is_found)
 
     def _anywhere(self, windows: Windows) -> tuple[Match, Match]:

@@ -144,7 +144,7 @@ def _poses(examples: Examples, settings: TrackingSettings) -> list[Pose]:
     num_examples = len(examples.patch)
     if num_examples < _MIN_EXAMPLES:
         return []
-    usual = examples.is_body.mean(axis=0) > 0.5  # noqa: PLR2004
+    usual = examples.is_body.mean(axis=0) > 0.5
     features = ((examples.patch - 128) * usual[None, ..., None]).reshape(num_examples, -1)
     num_clusters = min(settings.patches_per_facing, num_examples // _MIN_EXAMPLES)
     cv2.setRNGSeed(settings.seed)
@@ -181,7 +181,7 @@ def _pose(examples: Examples) -> Pose | None:
     """Colour and opacity of one pose; examples with strange pixels (something in front) are left out."""
     if len(examples.patch) < _MIN_EXAMPLES:
         return None
-    usual = examples.is_body.mean(axis=0) > 0.5  # noqa: PLR2004
+    usual = examples.is_body.mean(axis=0) > 0.5
     centre = np.median(examples.patch, axis=0)
     is_strange = np.abs(examples.patch - centre).max(axis=3) > _STRANGE
     strange_share = (is_strange & usual).sum(axis=(1, 2)) / max(int(usual.sum()), 1)
@@ -212,8 +212,8 @@ def _matte(examples: Examples) -> tuple[Float32[np.ndarray, "h w 3"], Float32[np
 def _trimmed(poses: list[Pose], facings: list[int], wide: Box) -> SpriteBank:
     """Cut away rows and columns in which no pose has anything solid."""
     colour, opacity, num_examples = (np.stack(column) for column in zip(*poses, strict=True))
-    solid = (opacity > 0.5).mean(axis=0)  # noqa: PLR2004
-    rows, columns = (np.flatnonzero(solid.max(axis=axis) > 0.2) for axis in (1, 0))  # noqa: PLR2004
+    solid = (opacity > 0.5).mean(axis=0)
+    rows, columns = (np.flatnonzero(solid.max(axis=axis) > 0.2) for axis in (1, 0))
     y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return SpriteBank(
         colour=colour[:, y, x],
