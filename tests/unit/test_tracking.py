@@ -18,7 +18,8 @@ from tests.tracking_world import (
     take_walk,
 )
 from worldgen_core.errors import TrackingError
-from worldgen_core.tracking.camera import candidate_shifts, track_camera
+from worldgen_core.tracking.camera import CameraTrack, candidate_shifts, track_camera
+from worldgen_core.tracking.layers import erase_player, paint_player
 from worldgen_core.tracking.learning import learn_bank
 from worldgen_core.tracking.motion import find_fades, world_motion
 from worldgen_core.tracking.player_box import Footage, find_player_box
@@ -35,8 +36,13 @@ def walk() -> Walk:
 
 
 @pytest.fixture(scope="module")
-def reader(walk) -> SpriteReader:
-    return SpriteReader(learn_bank([walk.frames], SETTINGS), SETTINGS)
+def camera(walk) -> CameraTrack:
+    return track_camera(walk.frames, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def reader(walk, camera) -> SpriteReader:
+    return SpriteReader(learn_bank([walk.frames], SETTINGS, [camera]), SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +60,7 @@ def corner(reader: SpriteReader, walk: Walk) -> np.ndarray:
 # Camera
 
 
-def test_camera_shifts_are_the_true_ones(walk):
-    camera = track_camera(walk.frames, SETTINGS)
+def test_camera_shifts_are_the_true_ones(walk, camera):
     assert not camera.is_cut.any()
     np.testing.assert_array_equal(camera.position, walk.camera - walk.camera[0])
 
@@ -98,8 +103,8 @@ def test_a_door_is_a_fade_through_black(walk, other):
 # Box and bank
 
 
-def test_the_home_box_is_where_the_walker_stands_while_the_world_goes_by(walk):
-    box = find_player_box([Footage(walk.frames, track_camera(walk.frames, SETTINGS))], SETTINGS)
+def test_the_home_box_is_where_the_walker_stands_while_the_world_goes_by(walk, camera):
+    box = find_player_box([Footage(walk.frames, camera)], SETTINGS)
     y, x = np.median(walk.place, axis=0)
     assert abs(box.y - y) <= 1
     assert abs(box.x - x) <= 1
@@ -213,3 +218,26 @@ def test_a_track_moves_as_the_player_does_also_where_the_camera_stops(reader, ot
     assert quality.steady_share == 1
     assert quality.straight_share == 1
     assert quality.facing_share > 0.99
+
+
+# Layers
+
+
+def test_the_world_without_the_player_is_the_map(reader, other):
+    camera = track_camera(other.frames, SETTINGS)
+    erased, is_known = erase_player(
+        other.frames, camera, track_player(other.frames, camera, reader), reader.bank
+    )
+    ground = draw_map(3)
+    for index, (y, x) in enumerate(other.camera):
+        bare = ground[y : y + erased.shape[1], x : x + erased.shape[2]]
+        np.testing.assert_array_equal(erased[index][is_known[index]], bare[is_known[index]])
+    assert is_known.mean() > 0.98
+
+
+def test_a_painted_player_is_read_where_it_was_painted(reader):
+    ground = draw_map(7)[:64, :80].copy()
+    for pose in range(len(reader.bank.facing)):
+        sighting = reader.read(paint_player(ground, reader.bank, pose, (-2, 20)))
+        assert sighting.place == (-2, 20)
+        assert sighting.facing == reader.bank.facing_of(pose)

@@ -98,5 +98,5 @@ def _best_shift(
 def _difference(
     before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], shift: tuple[int, int]
 ) -> UInt8[np.ndarray, "h2 w2"]:
-    earlier, later = overlap(*after.shape, *shift)
+    earlier, later = overlap(after.shape[0], after.shape[1], *shift)
     return cv2.absdiff(before[earlier], after[later])

@@ -14,7 +14,7 @@ from worldgen_core.tracking.reader import SpriteReader
 from worldgen_core.tracking.settings import TrackingSettings
 from worldgen_core.tracking.sprites import SpriteBank, build_poses
 
-_NUM_FRAMES = 80
+_NUM_FRAMES = 48
 _LEAST, _MOST = 0.5, 0.9
 """Bounds of the score demanded anywhere in a frame."""
 _LEAST_NEAR = 0.4

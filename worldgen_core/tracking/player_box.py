@@ -170,7 +170,7 @@ def find_plate(footage: Footage, index: int, box: Box, settings: TrackingSetting
     if not colours:
         return None
     spread_of = np.abs(colours[0] - colours[-1]).max(axis=2)
-    return Plate(np.mean(colours, axis=0, dtype=np.float32), spread_of <= settings.tolerance)
+    return Plate((colours[0] + colours[-1]) / 2, spread_of <= settings.tolerance)
 
 
 def _beside(footage: Footage, index: int, box: Box, direction: int) -> UInt8[np.ndarray, "h w 3"] | None:
