@@ -31,3 +31,7 @@ class VideoError(WorldgenError):
 
 class CheckpointError(WorldgenError):
     """A checkpoint or a weights file is truncated, damaged or of another architecture."""
+
+
+class TrackingError(WorldgenError):
+    """Footage in which the camera, the player or its motion cannot be found."""
