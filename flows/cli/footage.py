@@ -98,7 +98,7 @@ def make_sample(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the world and its players.")] = 0,
     videos: Annotated[int, typer.Option(min=1, max=100, help="How many videos.")] = 3,
-    frames: Annotated[int, typer.Option(min=60, help="Frames of each, at 30 a second.")] = 10_700,
+    frames: Annotated[int, typer.Option(min=60, help="Frames of each, at 30 a second.")] = 11_240,
 ) -> None:
     """Record the overworld as videos with action files, in the form that build-pokemon reads."""
     from worldgen_core.video.samples import make_sample as record

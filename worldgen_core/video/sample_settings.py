@@ -14,7 +14,7 @@ class SampleSettings(BaseModel):
     """Seed of the world and of its players."""
     num_videos: int = Field(default=3, ge=1, le=100)
     """Videos."""
-    num_frames: int = Field(default=10_700, ge=60)
+    num_frames: int = Field(default=11_240, ge=60)
     """Frames of each, at 30 a second."""
 
 
