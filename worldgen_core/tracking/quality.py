@@ -30,8 +30,8 @@ class TrackQuality:
     steady_share: float
     """Of the frames amidst a straight walk: moved by exactly `speed_px`."""
     bounded_share: float
-    """Of all moving frames: moved by at most `speed_px`, both axes together (less where a walk begins, ends or
-    turns between two frames)."""
+    """Of all moving frames: moved by at most `speed_px`, both axes together; less where a walk begins or
+    ends between two frames."""
     facing_share: float
     """Of the frames that move the way of a key held for three frames, this one included: face that way."""
 
