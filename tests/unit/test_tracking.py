@@ -216,7 +216,7 @@ def test_a_track_moves_as_the_player_does_also_where_the_camera_stops(reader, ot
     assert quality.num_jumps == 0
     assert quality.speed_px == SPEED
     assert quality.steady_share == 1
-    assert quality.straight_share == 1
+    assert quality.bounded_share == 1
     assert quality.facing_share > 0.99
 
 

@@ -24,7 +24,7 @@ def erase_player(
     """Frames without the player, and where they are known to show the world.
 
     Unknown pixels (behind a player that never moved since a cut) keep what was there. Frames in which the
-    player is not found are taken as they are. Cost: two passes of about 0.2 ms a frame of 120 x 80.
+    player is not found are taken as they are. Cost: about a millisecond a frame of 120 x 80.
     """
     is_bare = ~np.stack([player_mask(frames.shape[1:3], track, index, bank) for index in range(len(frames))])
     erased, is_known = frames.copy(), is_bare.copy()
@@ -102,7 +102,7 @@ def _carried(
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
     if not dy and not dx:
         return canvas, is_seen
-    earlier, later = overlap(*is_seen.shape, dy, dx)
+    earlier, later = overlap(is_seen.shape[0], is_seen.shape[1], dy, dx)
     moved, is_moved = np.zeros_like(canvas), np.zeros_like(is_seen)
     moved[later], is_moved[later] = canvas[earlier], is_seen[earlier]
     return moved, is_moved

@@ -29,8 +29,9 @@ class TrackQuality:
     """The commonest motion of a moving frame."""
     steady_share: float
     """Of the frames amidst a straight walk: moved by exactly `speed_px`."""
-    straight_share: float
-    """Of all moving frames: moved along one axis by at most `speed_px`."""
+    bounded_share: float
+    """Of all moving frames: moved by at most `speed_px`, both axes together; less where a walk begins or
+    ends between two frames."""
     facing_share: float
     """Of the frames that move the way of a key held for three frames, this one included: face that way."""
 
@@ -47,7 +48,6 @@ def measure_track(
     length = np.abs(world.motion).sum(axis=1)
     moving = world.is_moving & (length <= _MAX_JUMP)
     speed = Counter(length[moving].tolist()).most_common(1)[0][0] if moving.any() else 0
-    is_straight = np.abs(world.motion).max(axis=1) == length
     amidst = _amidst(world)
     return TrackQuality(
         num_frames=len(track.found),
@@ -55,7 +55,7 @@ def measure_track(
         num_jumps=int((length > _MAX_JUMP).sum()),
         speed_px=int(speed),
         steady_share=_share(length[amidst] == speed),
-        straight_share=_share((is_straight & (length <= speed))[world.is_moving]),
+        bounded_share=_share((length <= speed)[world.is_moving]),
         facing_share=_share(_faces_key(world, track, actions, action_names, settings)),
     )
 
