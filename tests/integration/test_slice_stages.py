@@ -81,6 +81,7 @@ def test_only_what_is_new_or_changed_is_sliced(prefect_server: None, folder: Pat
     assert built == {"town-1": "cached", "town-2": "built", "village": "built", "slice_videos": "built"}
 
 
+@pytest.mark.slow  # Dask leaves threads in this process, which disturb the tests after it
 def test_the_same_code_runs_on_dask_workers(prefect_server: None, folder: Path, store_root: Path) -> None:
     assert build(folder, task_runner_of("dask", 2)) == {
         "town-1": "built",

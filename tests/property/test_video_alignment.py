@@ -109,7 +109,7 @@ def test_a_picture_that_stays_is_taken_again_and_time_goes_on():
 
 def test_a_rate_above_the_videos_is_refused():
     pts = constant_rate(100, Fraction(30), MILLISECOND)
-    with pytest.raises(ConfigError, match=r"slice\.rate: expected at most the rate of town, 30 frames"):
+    with pytest.raises(ConfigError, match=r"slices\.rate: expected at most the rate of town, 30 frames"):
         align(pts, MILLISECOND, per_frame(100), make_settings(rate=31), name="town")
 
 

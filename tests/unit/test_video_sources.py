@@ -58,7 +58,7 @@ def test_worldgen_yaml_names_files_and_settings(tmp_path):
             labels: city.csv
             fps: 25
             keymap: {jump: 0}
-            crop: {left: 1, top: 2, width: 30, height: 20}
+            crop: [1, 2, 30, 20]
           intro: {ignore: true}
         """,
     )
@@ -78,7 +78,7 @@ def test_worldgen_yaml_names_files_and_settings(tmp_path):
         {"no": "idle", "jump": "flap"},
     )
     assert (city.source_fps, city.keymap["jump"], city.offset_frames) == (25, 0, 0)
-    assert city.model_dump()["crop"] == {"left": 1, "top": 2, "width": 30, "height": 20}
+    assert (city.crop.mode, city.crop.box) == ("fixed", (1, 2, 30, 20))
     assert found.sources[0].labels == tmp_path / "city.csv"
 
 
@@ -96,7 +96,7 @@ def test_worldgen_yaml_names_files_and_settings(tmp_path):
         ("videos: {town: {fps: 1e400000000}}", r"videos\.town\.fps"),
         ("videos: {town: {offset: ten}}", r"videos\.town\.offset.*'ten'"),
         ("videos: {town: {format: word}}", r"videos\.town\.format.*'word'"),
-        ("videos: {town: {crop: {left: -1, top: 0, width: 3, height: 3}}}", r"videos\.town\.crop.*left"),
+        ("videos: {town: {crop: [-1, 0, 3, 3]}}", r"videos\.town\.crop\.box\.0"),
         ("videos: {town: [1]}", r"videos\.town"),
         ("[1, 2]", r"worldgen\.yaml: expected"),
         ("videos: {town: {offset: 3, offset: 4}}", "'offset' is given twice"),

@@ -6,13 +6,16 @@ shrinking takes most of a codec's noise away.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from worldgen_core.video.records import Box
 
-BoxSetting = Annotated[tuple[int, int, int, int], Field(description="x, y, width, height in shown pixels")]
+BoxSetting = Annotated[
+    tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt],
+    Field(description="x, y, width, height in shown pixels"),
+]
 
 
 class SceneSettings(BaseModel):
@@ -51,7 +54,7 @@ class SceneSettings(BaseModel):
 
 
 class LetterboxSettings(BaseModel):
-    """Which part of the picture is the game."""
+    """Which part of the picture is the game; a mode or a box alone may stand for all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,6 +70,13 @@ class LetterboxSettings(BaseModel):
     """Thinner bars are left alone."""
     min_area_share: float = Field(default=0.25, gt=0, le=1)
     """A smaller box is not believed: the sampled scenes were just dark."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"mode": value}
+        return {"mode": "fixed", "box": value} if isinstance(value, (list, tuple)) else value
 
     def fixed_box(self) -> Box | None:
         """The box of mode `fixed`."""
