@@ -282,7 +282,7 @@ def test_a_killed_child_is_one_error_with_name_frame_and_signal(tmp_path):
 
 def test_a_stalled_child_is_given_up(tmp_path):
     facts = probe(long_video(tmp_path / "a.mp4"))
-    with DecodeWorker(DecodeLimits(stall_s=0.5)) as worker:
+    with DecodeWorker(DecodeLimits(stall_s=5)) as worker:
         pictures = iter(decode(facts, range(900), (240, 320), worker=worker))
         next(pictures)
         assert worker.process_id is not None
@@ -290,7 +290,7 @@ def test_a_stalled_child_is_given_up(tmp_path):
         started_s = time.monotonic()
         with pytest.raises(VideoError, match="no sign of life"):
             list(pictures)
-        assert time.monotonic() - started_s < 10
+        assert 4 < time.monotonic() - started_s < 60
 
 
 def test_limits_on_time_and_memory(tmp_path):
@@ -315,8 +315,8 @@ def test_leaving_early_ends_the_child(tmp_path):
 def test_a_slow_consumer_is_no_stall(tmp_path):
     facts = probe(long_video(tmp_path / "a.mp4"))
     count = 0
-    for picture in decode(facts, range(900), (240, 320), limits=DecodeLimits(stall_s=3, wall_s=60)):
+    for picture in decode(facts, range(900), (240, 320), limits=DecodeLimits(stall_s=4, wall_s=60)):
         count += 1
         if picture.index == 20:
-            time.sleep(3.5)
+            time.sleep(5)
     assert count == 900

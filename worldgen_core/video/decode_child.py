@@ -38,6 +38,7 @@ def main() -> None:
     _limit(int(sys.argv[2]))
     cv2.setNumThreads(1)
     child = Child(answers, cell)
+    child.say_ready()
     while True:
         head = sys.stdin.buffer.read(wire.REQUEST.size)
         if len(head) < wire.REQUEST.size:
@@ -161,6 +162,10 @@ class Child:
         self._source = None
 
     # Answers
+
+    def say_ready(self) -> None:
+        """The first sign of life, before any request."""
+        self._send(wire.BEAT, 0, b"")
 
     def _beat(self, num_decoded: int) -> None:
         """A sign of life: always in the shared page, now and then over the pipe."""

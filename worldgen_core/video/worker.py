@@ -31,6 +31,8 @@ from worldgen_core.video.limit_settings import DecodeLimits
 
 _PIPE_BYTES = 1 << 20
 _GRACE_S = 5.0
+_START_S = 120.0
+"""Python and its libraries may take long to start on a busy machine; this is not the video's fault."""
 
 Message = tuple[bytes, int, np.ndarray]
 
@@ -142,6 +144,8 @@ class _Process:
             os.set_blocking(descriptor, False)
             with contextlib.suppress(OSError, AttributeError):
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.is_ready = False
+        """Whether it has given its first sign of life."""
         self._finalizer = weakref.finalize(self, _end, self.popen, self._complaints)
 
     def end(self) -> None:
@@ -206,6 +210,9 @@ class _Exchange:
                 raise _Gone("the decoding process answered nonsense")
             payload = np.empty(size, np.uint8)
             self._read(payload)
+            if not self._process.is_ready:
+                self._process.is_ready = True
+                self._waited_s = 0.0
             if kind in (wire.RESULT, wire.REFUSAL):
                 return json.loads(payload.tobytes())
             if kind != wire.BEAT:
@@ -226,11 +233,12 @@ class _Exchange:
     def _wait(self, poll: Any) -> None:
         # `select.poll` is a function, so no type to be checked.
         started_s = time.monotonic()
-        is_ready = poll.poll(self._limits.stall_s * 1000)
+        limit_s = self._limits.stall_s if self._process.is_ready else max(self._limits.stall_s, _START_S)
+        is_there = poll.poll(limit_s * 1000)
         self._waited_s += time.monotonic() - started_s
-        if not is_ready:
-            raise _Gone(f"no sign of life for {self._limits.stall_s:g} s")
-        if self._waited_s > self._limits.wall_s:
+        if not is_there:
+            raise _Gone(f"no sign of life for {limit_s:g} s")
+        if self._process.is_ready and self._waited_s > self._limits.wall_s:
             raise _Gone(f"no end within {self._limits.wall_s:g} s")
 
 
