@@ -1,6 +1,6 @@
 """Our decoding against OpenCV's on the same generated 720p H.264 file; seeks; memory; all in one run.
 
-    python benchmarks/bench_video.py [--json build/bench-video.json] [--frames 600] [--rounds 11] [--seeks 200]
+    python benchmarks/bench_video.py [--json FILE] [--frames 600] [--rounds 11] [--seeks 200]
 
 Speed: every frame to 320x240 RGB, ours (decoding process, pipe and all, with both processes on one core) and
 OpenCV's VideoCapture with resize(INTER_AREA), which keeps BGR. One thread each; alternately, several rounds;
