@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +26,7 @@ import cv2
 import numpy as np
 import torch
 from flappy_frames import store_raw
+from machine import describe_machine
 from storage_formats import Contender, ReadFrames, contenders
 
 SIZES = {"128x72": (128, 72), "320x240": (320, 240)}
@@ -50,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    report: dict[str, Any] = {"machine": describe_machine(), "sizes": {}}
+    report: dict[str, Any] = {"machine": describe_machine("storage", "benchmarks"), "sizes": {}}
     print(" | ".join(f"{key} {value}" for key, value in report["machine"].items()))
     with tempfile.TemporaryDirectory(prefix="bench-storage-") as temporary:
         folder = Path(temporary)
@@ -61,27 +60,6 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def describe_machine() -> dict[str, str]:
-    """What the figures depend on."""
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": model[0].split(":")[1].strip() if model else platform.processor(),
-        "cores": str(os.cpu_count()),
-        "load": f"{os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "commit": git_commit(),
-    }
-
-
-def git_commit() -> str:
-    """The checkout's commit, with a mark if the code that is measured differs from it."""
-    show = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "storage", "benchmarks"], check=False)
-    return (show.stdout.strip() or "unknown") + ("-changed" if changed.returncode == 1 else "")
 
 
 def measure(folder: Path, num_episodes: int, num_clips: int) -> dict[str, Any]:

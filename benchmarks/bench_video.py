@@ -22,7 +22,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -36,6 +35,7 @@ from typing import Any
 import cv2
 import numpy as np
 import psutil
+from machine import describe_machine
 from numbered_video import read_number, write_numbered_video
 
 from worldgen_core.video.decoding import VideoReader, decode
@@ -62,7 +62,8 @@ def main() -> None:
         print(json.dumps(decode_and_measure(options.measure_memory)))
         return
     cv2.setNumThreads(1)
-    report: dict[str, Any] = {"machine": describe_machine()}
+    machine = describe_machine("worldgen_core/video", "benchmarks") | {"opencv": cv2.__version__}
+    report: dict[str, Any] = {"machine": machine}
     print(" | ".join(f"{key} {value}" for key, value in report["machine"].items()))
     with tempfile.TemporaryDirectory(prefix="bench-video-") as temporary:
         folder = Path(temporary)
@@ -81,29 +82,6 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def describe_machine() -> dict[str, str]:
-    """What the figures depend on."""
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": model[0].split(":")[1].strip() if model else platform.processor(),
-        "cores": str(os.cpu_count()),
-        "load": f"{os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        "opencv": cv2.__version__,
-        "commit": git_commit(),
-    }
-
-
-def git_commit() -> str:
-    """The checkout's commit, with a mark if the code that is measured differs from it."""
-    show = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    measured = ["worldgen_core/video", "benchmarks"]
-    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *measured], check=False)
-    return (show.stdout.strip() or "unknown") + ("-changed" if changed.returncode == 1 else "")
 
 
 # Speed

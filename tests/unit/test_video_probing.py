@@ -166,7 +166,7 @@ def test_links_pipes_devices_and_sockets(worker, tmp_path, monkeypatch):
     write_video(folder / "real.mp4", constant_ticks(8))
     for name, target in (("a.mp4", outside / "a.mp4"), ("loop.mp4", folder / "loop.mp4")):
         (folder / name).symlink_to(target)
-    assert "a link to" in refusal(folder / "a.mp4", worker)
+    assert "a link that leads out" in refusal(folder / "a.mp4", worker)
     refusal(folder / "loop.mp4", worker)
     (folder / "inside.mp4").symlink_to(folder / "real.mp4")
     assert probe(folder / "inside.mp4", worker=worker).num_demuxed == 8
@@ -174,7 +174,7 @@ def test_links_pipes_devices_and_sockets(worker, tmp_path, monkeypatch):
     os.mkfifo(folder / "fifo.mp4")
     assert "a named pipe" in refusal(folder / "fifo.mp4", worker)
     (folder / "zero.mp4").symlink_to("/dev/zero")
-    assert "a link to" in refusal(folder / "zero.mp4", worker)
+    assert "a link that leads out" in refusal(folder / "zero.mp4", worker)
     assert "a device" in refusal(folder / "zero.mp4", worker, folder=Path("/"))
     with socket.socket(socket.AF_UNIX) as listening:
         monkeypatch.chdir(folder)  # a socket's name may not be long
@@ -185,7 +185,7 @@ def test_links_pipes_devices_and_sockets(worker, tmp_path, monkeypatch):
 def test_a_name_of_two_lines_gives_a_message_of_one(worker, tmp_path):
     path = tmp_path / "two\nlines.mp4"
     path.touch()
-    with pytest.raises(VideoError, match=r"two\?lines\.mp4") as caught:
+    with pytest.raises(VideoError, match=r"two\\nlines\.mp4") as caught:
         probe(path, worker=worker)
     assert "\n" not in str(caught.value)
     good = write_video(tmp_path / "good.mp4", constant_ticks(4)).rename(path)

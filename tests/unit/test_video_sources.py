@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from worldgen_core.errors import ConfigError, LabelError
+from worldgen_core.errors import ConfigError
 from worldgen_core.games.catalogue import get_game
 from worldgen_core.video.folder_config import read_config
+from worldgen_core.video.footage import Footage, resolve_sources
+from worldgen_core.video.inspection import read_source_labels
 from worldgen_core.video.labels import FrameLabels
+from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
-from worldgen_core.video.sources import find_sources, read_source_labels, source_digests
+from worldgen_core.video.sources import find_sources, source_digests
 
 SETTINGS = SliceSettings(game="flappy")
 
@@ -193,14 +196,18 @@ def test_digests_follow_the_content_alone(tmp_path):
 
 
 def test_labels_of_a_source_are_read_with_the_games_names(tmp_path):
-    (source,) = find_sources(fill(tmp_path, "town.mp4", "town.txt")).sources
-    labels = read_source_labels(source, get_game("flappy"), source.settings(SETTINGS))
+    fill(tmp_path, "town.mp4", "town.txt")
+    (source,) = resolve_sources(Footage(tmp_path, "flappy", "test"), SETTINGS, SampleSettings())
+    labels = read_source_labels(source, tmp_path, get_game("flappy"))
     assert isinstance(labels, FrameLabels)
     assert labels.action.tolist() == [1, 0]
-    (tmp_path / "town.txt").unlink()
-    (source,) = find_sources(tmp_path).sources
-    with pytest.raises(LabelError, match="an action file"):
-        read_source_labels(source, get_game("flappy"), SETTINGS)
+
+
+def test_a_video_without_labels_is_resolved_with_the_problem(tmp_path):
+    fill(tmp_path, "town.mp4")
+    (source,) = resolve_sources(Footage(tmp_path, "flappy", "test"), SETTINGS, SampleSettings())
+    assert source.problem is not None
+    assert "an action file" in source.problem.expected
 
 
 # Settings

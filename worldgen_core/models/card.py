@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from worldgen_core.models.weights import read_safetensors, write_safetensors
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT_VERSION = 1
+S = TypeVar("S", bound=BaseModel)
+
 _NEXT_STEP = (
     "name another model folder, or run `worldgen artifacts verify`, which names what is damaged and the build"
     " that makes it again"
@@ -53,6 +55,22 @@ class ModelCard(BaseModel):
     """Summary of the training: steps, seed, last losses."""
     weights_sha256: dict[str, str]
     """Digest of each weights file in the folder."""
+
+
+def settings_of(card: ModelCard, kind: type[S]) -> S:
+    """The settings of the card's network.
+
+    Raises: CheckpointError if they are not those of today's architecture.
+    """
+    try:
+        return kind.model_validate(card.settings)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{CARD_FILE}: settings",
+            expected=f"those of a {card.model} model",
+            found=str(error).splitlines()[0],
+            next_step="train the model again, or name another model folder",
+        ) from error
 
 
 def count_parameters(module: nn.Module) -> dict[str, int]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from jaxtyping import Int64, UInt8
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
-from worldgen_core.errors import CheckpointError, ContextLengthError
-from worldgen_core.models.card import CARD_FILE, ModelCard, fill, read_weights
+from worldgen_core.errors import ContextLengthError
+from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
 from worldgen_core.models.interface import Prediction
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
@@ -124,15 +124,7 @@ def build(card: ModelCard, latent_shape: tuple[int, int, int]) -> tuple[LatentDe
 
     Raises: CheckpointError if the card is not that of a `diamond-vae`.
     """
-    try:
-        settings = DiamondVaeCardSettings.model_validate(card.settings)
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{CARD_FILE}: settings",
-            expected="those of a diamond-vae model",
-            found=str(error).splitlines()[0],
-            next_step="train or import the model again, or name another model folder",
-        ) from error
+    settings = settings_of(card, DiamondVaeCardSettings)
     num_actions = len(card.action_names)
     denoiser = LatentDenoiser(settings.denoiser, latent_shape=latent_shape, num_actions=num_actions)
     return denoiser, settings.sampler

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int64, UInt8
-from pydantic import ValidationError
 from torch import Tensor
 
 from worldgen_core.device import choose_device
-from worldgen_core.errors import CheckpointError, ContextLengthError
+from worldgen_core.errors import ContextLengthError
 from worldgen_core.models.blocks import depth_to_space, space_to_depth
-from worldgen_core.models.card import CARD_FILE, ModelCard, fill, read_weights
+from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.models.interface import Prediction
 from worldgen_core.names import DeviceName
@@ -103,15 +102,7 @@ def build(card: ModelCard) -> DirectNetwork:
 
     Raises: CheckpointError if the card is not that of a `direct` model of today.
     """
-    try:
-        arch = DirectArchitecture.model_validate(card.settings)
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{CARD_FILE}: settings",
-            expected="those of a direct model",
-            found=str(error).splitlines()[0],
-            next_step="train the model again, or name another model folder",
-        ) from error
+    arch = settings_of(card, DirectArchitecture)
     return DirectNetwork(arch, num_actions=len(card.action_names), height=card.height, width=card.width)
 
 

@@ -16,9 +16,9 @@ from jaxtyping import Int64
 
 from worldgen_core.errors import ConfigError, VideoError
 from worldgen_core.video import wire
-from worldgen_core.video.file_checks import shown_name
 from worldgen_core.video.limit_settings import DecodeLimits
 from worldgen_core.video.records import Box, DecodeReport, Picture, VideoFacts
+from worldgen_core.video.safe_files import shown
 from worldgen_core.video.settings import Deinterlace
 from worldgen_core.video.worker import DecodeWorker
 
@@ -58,7 +58,7 @@ class Decoding:
         """Counts and lost frames; only after the last picture."""
         if self._result is None:
             raise VideoError(
-                shown_name(self._facts.path),
+                shown(self._facts.path.name),
                 expected="a report after the last picture",
                 found="pictures that nobody has taken yet",
                 next_step="iterate to the end first",
@@ -145,7 +145,7 @@ class VideoReader:
         if not pictures:
             notes = "; ".join(decoding.report.notes) or "the decoder gave no reason"
             raise VideoError(
-                shown_name(self.facts.path),
+                shown(self.facts.path.name),
                 expected=f"frame {index} of {self.facts.num_demuxed}",
                 found=f"data that cannot be decoded ({notes})",
                 next_step="record or copy the file again, or leave the frame out",
@@ -196,7 +196,7 @@ def _pictures(
     """The pictures of one request; returns its result."""
     own = None if worker is not None else DecodeWorker(limits)
     messages = (worker or own or DecodeWorker()).ask(
-        shown_name(facts.path), request, wanted, int(np.prod(shape))
+        shown(facts.path.name), request, wanted, int(np.prod(shape))
     )
     try:
         while True:
@@ -219,7 +219,7 @@ def _checked_indices(
     inside = wanted.size == 0 or (wanted[0] >= 0 and wanted[-1] < facts.num_demuxed)
     if not inside or bool((np.diff(wanted) <= 0).any()):
         raise ConfigError(
-            f"frames of {shown_name(facts.path)}",
+            f"frames of {shown(facts.path.name)}",
             expected=f"ascending indices from 0 to {facts.num_demuxed - 1}",
             found=f"{wanted.size} indices from {wanted.min()} to {wanted.max()}",
             next_step="sort the indices, without repeats, and keep them inside the video",
@@ -233,7 +233,7 @@ def _check_box(facts: VideoFacts, size: Size, crop: Box | None) -> None:
     fits = fits and box.x + box.width <= facts.width and box.y + box.height <= facts.height
     if not fits or min(size) < 1:
         raise ConfigError(
-            f"picture of {shown_name(facts.path)}",
+            f"picture of {shown(facts.path.name)}",
             expected=f"a box inside {facts.width}x{facts.height} and a size of at least 1x1",
             found=f"box {tuple(box)}, size {size[1]}x{size[0]}",
             next_step="correct crop and size",

@@ -11,7 +11,7 @@ from storage.location import project_root
 from worldgen_core.errors import ConfigError
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
-from worldgen_core.video.source_settings import SourceSettings
+from worldgen_core.video.source_settings import SourceProblem, SourceSettings
 from worldgen_core.video.sources import VIDEO_ENDINGS, Source, find_sources, source_digests
 
 AUTO = "auto"
@@ -94,14 +94,16 @@ def _resolved(source: Source, slices: SliceSettings) -> SourceSettings:
     video_name = str(source.video.relative_to(source.folder))
     labels_name = None if labels is None else str(labels.relative_to(source.folder))
     digests: dict[str, str] = {}
-    problem: str | None = None
+    problem: SourceProblem | None = None
     try:
         if source.problem is not None:
             raise source.problem
         found = source_digests(source)
         digests = {f"video {video_name}": found.video, f"labels {labels_name}": str(found.labels)}
     except WorldgenError as error:
-        problem = str(error)
+        problem = SourceProblem(
+            what=error.what, expected=error.expected, found=error.found, next_step=error.next_step
+        )
     return SourceSettings(
         game=slices.game,
         source=source.name,

@@ -87,11 +87,9 @@ def _inspect(
 ) -> None:
     slices, name = settings.slices, settings.source
     if settings.problem is not None:
-        raise VideoError(
-            name, expected="a video and its labels", found=settings.problem, next_step="see above"
-        )
+        raise VideoError(**settings.problem.model_dump())
     facts = found.facts = probe(folder / settings.video, folder=folder, worker=worker)
-    labels = found.labels = _read_labels(settings, folder, game)
+    labels = found.labels = read_source_labels(settings, folder, game)
     found.box = _find_box(facts, slices, worker)
     scanner = SceneScanner(facts.num_demuxed, slices.scenes)
     pictures = decode_all(
@@ -128,14 +126,13 @@ def signal_size(facts: VideoFacts, box: Box | None, slices: SliceSettings) -> Si
     return rows, max(round(rows * width / height), 1)
 
 
-def _read_labels(settings: SourceSettings, folder: Path, game: GameFacts) -> Labels:
+def read_source_labels(settings: SourceSettings, folder: Path, game: GameFacts) -> Labels:
+    """Read the labels of one video.
+
+    Raises: LabelError.
+    """
     if settings.labels is None:
-        raise LabelError(
-            settings.source,
-            expected=f"an action file beside the video, such as {settings.source}.txt",
-            found="none",
-            next_step="add one, or name it in worldgen.yaml",
-        )
+        raise ValueError(f"{settings.source} has neither labels nor a problem")
     slices = settings.slices
     return read_labels(
         folder / settings.labels,

@@ -15,9 +15,10 @@ from jaxtyping import Int64
 
 from worldgen_core.errors import VideoError
 from worldgen_core.video import wire
-from worldgen_core.video.file_checks import CheckedFile, check_file, shown_name
+from worldgen_core.video.file_checks import CheckedFile, check_video
 from worldgen_core.video.limit_settings import DecodeLimits
 from worldgen_core.video.records import VideoFacts
+from worldgen_core.video.safe_files import shown
 from worldgen_core.video.worker import DecodeWorker
 
 _JITTER_S = 0.0011
@@ -40,7 +41,7 @@ def probe(
     that starting a decoding process takes, and brings its own limits.
     Raises: VideoError if the file cannot be used, in one line that says why.
     """
-    file = check_file(path, folder=folder)
+    file = check_video(path, folder=folder)
     if worker is not None:
         return _probe(path, file, worker)
     with DecodeWorker(limits) as own:
@@ -50,7 +51,7 @@ def probe(
 def _probe(path: Path, file: CheckedFile, worker: DecodeWorker) -> VideoFacts:
     request = {"do": "probe", "path": str(file.path), "container": file.container, "num_threads": 1}
     pts = _NO_INDICES
-    messages = worker.ask(shown_name(path), request, _NO_INDICES, 0)
+    messages = worker.ask(shown(path.name), request, _NO_INDICES, 0)
     while True:
         try:
             kind, _, payload = next(messages)
@@ -69,7 +70,7 @@ def _facts(
     is_constant, fps = frame_rate(pts, time_base)
     if fps > limits.max_fps:
         raise VideoError(
-            shown_name(path),
+            shown(path.name),
             expected=f"at most {limits.max_fps:g} frames/s",
             found=f"{fps:g}",
             next_step="record again at a constant rate, or convert with ffmpeg -r",
@@ -108,7 +109,7 @@ def _checked_span_s(
     span_s = float((int(pts[-1]) - int(pts[0])) * time_base)
     if pts.size < 2:
         raise VideoError(
-            shown_name(path),
+            shown(path.name),
             expected="at least 2 frames",
             found=f"{pts.size}",
             next_step="remove the file: a picture is no video",
@@ -116,7 +117,7 @@ def _checked_span_s(
     if not 0 < span_s <= limits.max_duration_s:
         found = "0 frames/s: all of them are shown at once" if span_s <= 0 else f"{span_s / 3600:.0f} hours"
         raise VideoError(
-            shown_name(path),
+            shown(path.name),
             expected=f"frames shown one after the other within {limits.max_duration_s / 3600:g} hours",
             found=found,
             next_step="record again, or convert with ffmpeg -r RATE",
@@ -146,7 +147,7 @@ def _duration_problems(path: Path, declared_s: float, held_s: float) -> list[str
     """A declared duration that is somewhat long is a problem (a cut-off file), a wild one an error."""
     if declared_s > held_s * _MUCH_LONGER and declared_s - held_s > _MUCH_LONGER_S:
         raise VideoError(
-            shown_name(path),
+            shown(path.name),
             expected=f"frames for the declared {declared_s:.0f} s",
             found=f"{held_s:.2f} s of them",
             next_step="copy or record the file again; ffmpeg -i IN -c copy OUT mends a wrong header",

@@ -24,6 +24,10 @@ _KINDS = (
 )
 
 
+_digests: dict[tuple[int, int, int, int], str] = {}
+"""By device, inode, size and time of change."""
+
+
 def shown(path: Path | str) -> str:
     """The path as a terminal can print it, whatever bytes are in its name."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -100,10 +104,17 @@ def read_bytes(
 
 
 def sha256_file(folder: Path, path: Path, *, error: type[WorldgenError] = ConfigError) -> str:
-    """The SHA-256 of the file's content, streamed; raises as `open_file` does."""
+    """The SHA-256 of the file's content, streamed; raises as `open_file` does.
+
+    A file of unchanged size and time is read once a process: plan, run and summary of a build all ask.
+    """
     try:
         with open_file(folder, path, error=error) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            status = os.fstat(file.fileno())
+            known = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if known not in _digests:
+                _digests[known] = hashlib.file_digest(file, "sha256").hexdigest()
+            return _digests[known]
     except OSError as problem:
         raise _unreadable(shown(path.name), problem, error) from problem
 

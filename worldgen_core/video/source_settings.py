@@ -10,6 +10,21 @@ from worldgen_core.neutral import NEUTRAL
 from worldgen_core.video.settings import SliceSettings
 
 
+class SourceProblem(BaseModel):
+    """The four facts of an error that was met before the stage began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    """What went wrong where."""
+    expected: str
+    """What was expected."""
+    found: str
+    """What was found."""
+    next_step: str
+    """What to do."""
+
+
 class SourceSettings(BaseModel):
     """One video with its labels, resolved: what the stage `slice_video` reads.
 
@@ -25,8 +40,8 @@ class SourceSettings(BaseModel):
     video: str
     """The video's file, relative to the folder."""
     labels: str | None
-    """Its action file; None where there is none."""
-    problem: str | None = None
+    """Its action file; None where there is none, and `problem` says so."""
+    problem: SourceProblem | None = None
     """Why it cannot be used, where that was seen without opening it."""
     folder: Path | None = Field(default=None, json_schema_extra=NEUTRAL)
     """Where they are, and nothing outside is read; None for the recorded sample."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from storage.errors import WorldgenError
 from worldgen_core.errors import ConfigError, LabelError
-from worldgen_core.games.base import Game
+from worldgen_core.video.file_checks import SUFFIXES
 from worldgen_core.video.folder_config import (
     FILE_NAME,
     FolderConfig,
@@ -23,13 +23,10 @@ from worldgen_core.video.folder_config import (
     apply,
     read_config,
 )
-from worldgen_core.video.formats.read import read_labels
-from worldgen_core.video.keymap import make_keymap
-from worldgen_core.video.labels import Labels
 from worldgen_core.video.safe_files import check_file, sha256_file, shown
 from worldgen_core.video.settings import SliceSettings
 
-VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+VIDEO_ENDINGS = tuple(SUFFIXES)
 LABEL_ENDINGS = (".txt", ".csv", ".jsonl", ".keys.csv")
 """In the order in which they are preferred."""
 
@@ -98,26 +95,6 @@ def source_digests(source: Source) -> SourceDigests:
     return SourceDigests(
         sha256_file(source.folder, source.video),
         None if labels is None else sha256_file(source.folder, labels, error=LabelError),
-    )
-
-
-def read_source_labels(source: Source, game: Game, settings: SliceSettings) -> Labels:
-    """Read a source's labels; `settings` are those of the source (`source.settings(…)`).
-
-    Raises: LabelError, or the source's own problem.
-    """
-    if source.problem is not None:
-        raise source.problem
-    if source.labels is None:
-        raise _no_labels(source.name)
-    return read_labels(
-        source.labels,
-        make_keymap(game.action_names, game.keymap, settings.keymap),
-        settings.label_format,
-        folder=source.folder,
-        time_unit=settings.time_unit,
-        ignores_unknown=settings.unknown_keys == "ignore",
-        max_bytes=settings.limits.label_mib * 2**20,
     )
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from worldgen_core.video.formats.text import LabelText, Line, delimiter, fields
+from worldgen_core.video.formats.text import LabelText, Line, delimiter, fields, table
 from worldgen_core.video.keymap import HeldKeysNow
 from worldgen_core.video.labels import FrameChanges, FrameLabels, Origin, drop_repeats
 
@@ -43,23 +43,10 @@ def read(source: LabelText) -> FrameLabels | FrameChanges:
     frames: list[int] = []
     actions: list[int] = []
     held = HeldKeysNow(source.keymap)
-    columns, num_columns = (0, 1), 2
-    mark: str | None = None
-    for index, line in enumerate(source.lines()):
-        if index == 0:
-            mark = delimiter(line.text)
-            found = header(line)
-            if found:
-                columns, num_columns = found, len(fields(line.text, mark))
-                continue
-        row = fields(line.text, mark)
-        if len(row) != num_columns:
-            source.fail(
-                line.number, f"{num_columns} fields, frame and action among them", repr(line.text[:40])
-            )
-        frame = source.frame(row[columns[0]], line.number)
-        check_ascending(source, frames, frame, line.number)
-        held.replace(source.keys(row[columns[1]], line.number))
+    for line, (frame_text, name) in table(source, header, 2, "frame and action"):
+        frame = source.frame(frame_text, line)
+        check_ascending(source, frames, frame, line)
+        held.replace(source.keys(name, line))
         frames.append(frame)
         actions.append(held.action)
     return joined(Origin(source.name, NAME, source.finish()), frames, actions)

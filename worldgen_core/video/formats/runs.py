@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from worldgen_core.video.formats.frames import ACTION_NAMES
-from worldgen_core.video.formats.text import LabelText, Line, delimiter, fields
+from worldgen_core.video.formats.text import LabelText, Line, delimiter, fields, table
 from worldgen_core.video.keymap import HeldKeysNow
 from worldgen_core.video.labels import FrameChanges, Origin, drop_repeats
 
@@ -65,25 +65,14 @@ def read(source: LabelText) -> FrameChanges:
 
 
 def _runs(source: LabelText) -> list[_Run]:
-    columns, num_columns = (0, 1, 2), 3
-    mark: str | None = None
     runs: list[_Run] = []
-    for index, line in enumerate(source.lines()):
-        if index == 0:
-            mark = delimiter(line.text)
-            found = header(line)
-            if found:
-                columns, num_columns = found, len(fields(line.text, mark))
-                continue
-        row = fields(line.text, mark)
-        if len(row) != num_columns:
-            source.fail(line.number, "start, end and action", repr(line.text[:40]))
-        start, end = (source.frame(row[column], line.number) for column in columns[:2])
+    for line, (first, last, name) in table(source, header, 3, "start, end and action"):
+        start, end = source.frame(first, line), source.frame(last, line)
         if end < start:
-            source.fail(line.number, f"an end that is not before the start, {start}", f"{end}")
+            source.fail(line, f"an end that is not before the start, {start}", f"{end}")
         held = HeldKeysNow(source.keymap)
-        held.press(source.keys(row[columns[2]], line.number))
-        runs.append((start, end, held.action, line.number))
+        held.press(source.keys(name, line))
+        runs.append((start, end, held.action, line))
     return runs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -160,6 +160,28 @@ def _no_text(name: str, line: int, found: str) -> LabelError:
 def delimiter(text: str) -> str | None:
     """What separates the fields of a line: a comma, a tab or a semicolon; None means any white space."""
     return next((mark for mark in ",\t;" if mark in text), None)
+
+
+def table(
+    source: LabelText, header: Callable[[Line], tuple[int, ...] | None], num_columns: int, expected: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Line number and wanted fields of every line; a header says which columns, else the first ones.
+
+    Raises: LabelError for a line with more or fewer fields than the header, or than `num_columns`.
+    """
+    columns: tuple[int, ...] = tuple(range(num_columns))
+    mark: str | None = None
+    for index, line in enumerate(source.lines()):
+        if index == 0:
+            mark = delimiter(line.text)
+            found = header(line)
+            if found:
+                columns, num_columns = found, len(fields(line.text, mark))
+                continue
+        row = fields(line.text, mark)
+        if len(row) != num_columns:
+            source.fail(line.number, f"{num_columns} fields, {expected} among them", repr(line.text[:40]))
+        yield line.number, [row[column] for column in columns]
 
 
 def fields(text: str, mark: str | None) -> list[str]:
