@@ -37,7 +37,7 @@ def sampler_of(folder: Path) -> ClipSampler:
 
 def collected(network: DirectNetwork, sampler: ClipSampler, **changes: int) -> PriorExamples:
     settings = PriorFitSettings(num_examples=30, unroll=3, num_windows=4).model_copy(update=changes)
-    return collect_examples(network, sampler, settings, seed=5, num_threads=1)
+    return collect_examples(network, sampler, settings, tiny_settings().loop, seed=5)
 
 
 def test_examples_are_as_many_as_asked_and_pure_in_the_seed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from worldgen_core.device import choose_precision
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.ranges import to_unit
@@ -27,7 +28,7 @@ class PriorFitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_examples: int = Field(default=40_000, ge=1)
+    num_examples: int = Field(default=20_000, ge=1)
     """Dreamt frames to learn from."""
     unroll: int = Field(default=12, ge=1)
     """Frames dreamt in a row to get them."""
@@ -35,7 +36,7 @@ class PriorFitSettings(BaseModel):
     """Dreams side by side."""
     batch_size: int = Field(default=256, ge=1)
     """Examples a step."""
-    num_steps: int = Field(default=2000, ge=0)
+    num_steps: int = Field(default=4000, ge=0)
     """Optimizer steps; 0 means off: the prior stays as the common training left it."""
     rate: float = Field(default=2e-3, gt=0)
     """AdamW's peak learning rate."""
@@ -81,17 +82,20 @@ def collect_examples(
     network: DirectNetwork,
     sampler: ClipSampler,
     settings: PriorFitSettings,
+    loop: LoopSettings,
     *,
     seed: int,
-    num_threads: int,
 ) -> PriorExamples:
     """Dream along recorded play and keep what the prior sees and what the encoder finds at every frame.
 
-    Frames after the end of a life do not count. Deterministic in seed, data, weights and threads.
+    It dreams on the threads and in the precision of `loop`. Frames after the end of a life do not count.
+    Deterministic in seed, data, weights, threads and precision.
     """
     generator = torch.Generator().manual_seed(seed)
+    device = network.background.device
+    is_bf16 = choose_precision(loop.precision, device) == "bf16"
     parts: list[PriorExamples] = []
-    with cpu_threads(num_threads):
+    with cpu_threads(loop.num_threads), torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
         while sum(len(part.seen) for part in parts) < settings.num_examples:
             parts += _dream(network, sampler, settings, len(parts) // settings.unroll, generator)
     seen, mean, log_std = (torch.cat(column)[: settings.num_examples] for column in zip(*parts, strict=True))
@@ -116,7 +120,7 @@ def _dream(
     for t in range(first, len(cells)):
         mean, log_std = network.encoder(context[-1], cells[t])
         seen, is_real = network.prior.seen(context[-1]).half(), mask[:, t]
-        parts.append(PriorExamples(seen[is_real], mean[is_real], log_std[is_real]))
+        parts.append(PriorExamples(seen[is_real], mean[is_real].float(), log_std[is_real].float()))
         noise = torch.randn(mean.shape, generator=generator).to(device)
         out = network(context, act[:, t - first : t], mean + log_std.exp() * noise, memory)
         context, memory = [*context[1:], out.cells], out.memory

@@ -117,12 +117,11 @@ def _fit_prior(
 ) -> None:
     """Fit the finished network's prior to its own dreams, in place."""
     seed, fit = derive_seed(settings.seed, "prior"), settings.prior
-    loop = fit.loop(settings.loop)
     network.eval()
-    examples = collect_examples(network, sampler, fit, seed=seed, num_threads=loop.num_threads)
+    examples = collect_examples(network, sampler, fit, settings.loop, seed=seed)
     run = run_training(
         PriorObjective(network, fit, examples),
-        loop,
+        fit.loop(settings.loop),
         seed=seed,
         num_steps=fit.num_steps,
         num_frames_at=lambda _: fit.batch_size,
