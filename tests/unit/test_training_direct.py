@@ -148,7 +148,7 @@ def test_prefetching_changes_nothing_but_the_time() -> None:
 def test_profiles_grow() -> None:
     smoke, laptop, paper = direct_settings.smoke(), direct_settings.laptop(), direct_settings.paper()
     assert smoke.num_steps < laptop.num_steps < paper.num_steps
-    assert (smoke.loop.precision, laptop.loop.precision) == ("float32", "float32")
+    assert (smoke.loop.precision, laptop.loop.precision) == ("float32", "auto")
 
 
 def test_devices_are_chosen_by_name_and_never_silently() -> None:
