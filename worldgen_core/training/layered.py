@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,11 +18,13 @@ from worldgen_core.models.card import (
     fill,
     read_card,
     read_weights,
+    settings_of,
     write_card,
     write_weights,
 )
 from worldgen_core.models.layered_game import make_game
 from worldgen_core.models.layered_network import LayeredNetwork, LayeredShape
+from worldgen_core.models.layered_tiles import distances
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
@@ -79,7 +79,12 @@ def train_layered(
     reader = ClipReader(dataset)
     tracking = _tracking(settings, reader)
     tracked, bank = track_episodes(
-        reader, "train", tracking, num_threads=settings.loop.num_threads, progress=progress
+        reader,
+        "train",
+        tracking,
+        bank=None if start is None else _bank_of(start),
+        num_threads=settings.loop.num_threads,
+        progress=progress,
     )
     scenes = find_scenes(tracked, bank, tracking)
     del tracked
@@ -88,7 +93,7 @@ def train_layered(
     network = _fresh_network(settings, reader, tracking, atlas, bank)
     if start is not None:
         settings = _warm(settings)
-        _continue_from(start, network)
+        _continue_from(start, network, settings.atlas.tolerance)
     run = _train(settings, network, atlas, resume, progress)
     return _publish(settings, reader, network, run, out)
 
@@ -168,9 +173,52 @@ def _warm(settings: LayeredSettings) -> LayeredSettings:
     return settings.model_copy(update={"loop": loop})
 
 
-def _continue_from(start: Path, network: LayeredNetwork) -> None:
-    """Take over the networks of a finished model; tiles keep their rows by what they look like."""
-    raise NotImplementedError(start, network)
+def _continue_from(start: Path, network: LayeredNetwork, tolerance: float) -> None:
+    """Take over the networks of a finished model.
+
+    The book is made afresh, so a tile takes over what was learnt of the old tile that looks like it; a tile
+    that is new starts fresh.
+    """
+    old = LayeredNetwork(_start_shape(start))
+    fill(old, read_weights(start, read_card(start)), source=str(start))
+    if old.shape.game != network.shape.game or old.shape.architecture != network.shape.architecture:
+        raise ConfigError(
+            f"{start}: model to train on from",
+            expected=f"{network.shape.architecture!r} with {network.shape.game!r}",
+            found=f"{old.shape.architecture!r} with {old.shape.game!r}",
+            next_step="train without a start: the footage or the size of the model has changed",
+        )
+    network.mover.load_state_dict(old.mover.state_dict())
+    squares = distances(network.book, torch.ones_like(network.book, dtype=torch.bool), old.book)
+    nearest = squares.min(dim=1)
+    is_old = nearest.values <= tolerance**2
+    tiles, learnt = network.tiles.state_dict(), old.tiles.state_dict()
+    by_tile = {"embed.weight", "output.weight", "output.bias"}
+    for name in tiles.keys() - by_tile:
+        tiles[name].copy_(learnt[name])
+    for name in by_tile:
+        tiles[name][: len(is_old)][is_old] = learnt[name][nearest.indices[is_old]]
+    tiles["embed.weight"][-1] = learnt["embed.weight"][-1]
+
+
+def _start_shape(start: Path) -> LayeredShape:
+    """Shape of the model to train on from; raises ConfigError for one of another kind."""
+    card = read_card(start)
+    if card.model != "layered":
+        raise ConfigError(
+            f"{start}: model to train on from",
+            expected="a layered model",
+            found=card.model,
+            next_step="name another start, or none",
+        )
+    return settings_of(card, LayeredShape)
+
+
+def _bank_of(start: Path) -> SpriteBank:
+    """The player's looks as a finished model knows them: its mover means them by number."""
+    network = LayeredNetwork(_start_shape(start))
+    fill(network, read_weights(start, read_card(start)), source=str(start))
+    return network.bank()
 
 
 def _publish(
