@@ -9,6 +9,7 @@ import numpy as np
 from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.models.direct_network import DirectArchitecture
+from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import UnrollPhase
@@ -60,6 +61,7 @@ def tiny_settings(num_steps: int = 6) -> DirectSettings:
             UnrollPhase(unroll=1, batch_size=3, num_steps=half),
             UnrollPhase(unroll=4, batch_size=2, num_steps=num_steps - half),
         ),
+        prior=PriorFitSettings(num_examples=40, unroll=2, num_windows=4, batch_size=8, num_steps=4),
         loop=LoopSettings(
             warmup_steps=1, checkpoint_every=2, log_every=3, num_threads=1, device="cpu", ema_decay=0.5
         ),

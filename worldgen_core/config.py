@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from worldgen_core.agents import settings as agents
 from worldgen_core.agents.settings import AgentSettings, CaptureSettings
-from worldgen_core.device import choose_device
+from worldgen_core.device import choose_device, choose_precision
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
@@ -131,6 +131,7 @@ def make_config(
         changed = merge(changed, named)
     changed = merge(changed, overrides or {})
     changed = merge(changed, _digests_of_imports(changed))
+    changed = merge(changed, _precisions(changed.model_dump()))
     config = Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
     if footage is None:
         return config
@@ -154,6 +155,15 @@ def _digests_of_imports(sections: Sections) -> dict[str, Any]:
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return {"autoencoder": {"weights_digest": digest.hexdigest()}}
+
+
+def _precisions(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes that resolve `precision` wherever it is left to the device beside it."""
+    changes: dict[str, Any] = {}
+    if tree.get("precision") == "auto":
+        changes["precision"] = choose_precision("auto", choose_device(tree["device"]))
+    nested = {name: _precisions(value) for name, value in tree.items() if isinstance(value, Mapping)}
+    return changes | {name: value for name, value in nested.items() if value}
 
 
 def _profile(profile: ProfileName, game: str) -> Sections:

@@ -1,11 +1,11 @@
-"""Which device computes: chosen once, by name, and never silently another than the one asked for."""
+"""Which device computes, and how precisely: chosen by name, and never silently another than asked for."""
 
 from __future__ import annotations
 
 import torch
 
 from worldgen_core.errors import ConfigError
-from worldgen_core.names import DeviceName
+from worldgen_core.names import DeviceName, PrecisionName
 
 
 def _is_available(name: str) -> bool:
@@ -32,3 +32,17 @@ def choose_device(name: DeviceName) -> torch.device:
             next_step="choose another device, or install a torch build and driver that support it",
         )
     return torch.device(name)
+
+
+def choose_precision(name: PrecisionName, device: torch.device) -> PrecisionName:
+    """Return the precision of that name; "auto" takes bf16 where the device multiplies it fast, else float32.
+
+    That is so on GPUs that have it and on CPUs with AMX; on others bf16 is emulated, several times slower.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        return "bf16" if torch.cpu.get_capabilities().get("amx_bf16", False) else "float32"
+    return "float32"

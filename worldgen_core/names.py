@@ -6,5 +6,6 @@ from typing import Literal
 
 GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
-ModelName = Literal["direct", "diamond-vae"]
+ModelName = Literal["direct", "layered", "diamond-vae"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionName = Literal["auto", "float32", "bf16"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from worldgen_core.config import make_config
 from worldgen_core.errors import ConfigError
@@ -19,6 +20,18 @@ def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: M
     assert {config.train.loop.device, config.autoencoder.loop.device, config.evaluate.device} == {"cpu"}
     assert config.evaluate.model == config.benchmark.model == model
     assert config.needs_latents == (model == "diamond-vae")
+
+
+@pytest.mark.parametrize(("has_amx", "expected"), [(True, "bf16"), (False, "float32")])
+def test_precision_goes_by_the_device_and_is_part_of_the_settings(
+    has_amx: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    config = make_config("flappy", "laptop", device="cpu")
+    assert config.direct.loop.precision == config.autoencoder.loop.precision == expected
+    asked = {"direct": {"loop": {"precision": "float32"}}}
+    assert make_config("flappy", "laptop", device="cpu", overrides=asked).direct.loop.precision == "float32"
+    assert make_config("flappy", "smoke", device="cpu").direct.loop.precision == "float32"
 
 
 def test_an_override_changes_one_value_and_wins_over_what_is_filled_in() -> None:

@@ -47,7 +47,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 def test_two_interruptions_leave_the_same_bytes_as_none(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data")
     outcome = _train(dataset, tmp_path / "whole")
-    for stop in (9, 25):  # frames: after the third step, and after the fifth
+    for stop in (9, 25, 32):  # after the third and fifth step, and while the prior is fitted (4 x 8 examples)
         with pytest.raises(_Interrupted):
             _train(dataset, tmp_path / "parts", stop_after=stop)
     _train(dataset, tmp_path / "parts")
@@ -148,7 +148,7 @@ def test_prefetching_changes_nothing_but_the_time() -> None:
 def test_profiles_grow() -> None:
     smoke, laptop, paper = direct_settings.smoke(), direct_settings.laptop(), direct_settings.paper()
     assert smoke.num_steps < laptop.num_steps < paper.num_steps
-    assert (smoke.loop.precision, laptop.loop.precision) == ("float32", "float32")
+    assert (smoke.loop.precision, laptop.loop.precision) == ("float32", "auto")
 
 
 def test_devices_are_chosen_by_name_and_never_silently() -> None:
@@ -174,5 +174,8 @@ def test_progress_counts_frames_since_long_dreams_take_longer(tmp_path: Path) ->
     out = tmp_path / "out"
     out.mkdir()
     train_direct(tiny_settings(), dataset, None, out=out, resume=tmp_path / "resume", progress=events)
-    assert [event.done for event in events.events] == [3, 6, 9, 17, 25, 33]
-    assert {(event.label, event.total) for event in events.events} == {("frames", 33)}
+    network, prior = events.events[:6], events.events[6:]
+    assert [event.done for event in network] == [3, 6, 9, 17, 25, 33]
+    assert {(event.label, event.total) for event in network} == {("frames", 33)}
+    assert [event.done for event in prior] == [8, 16, 24, 32]
+    assert {(event.label, event.total) for event in prior} == {("examples of chance", 32)}

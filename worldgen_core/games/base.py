@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
+from worldgen_core.tracking.settings import TrackingSettings
+
 Frame = UInt8[np.ndarray, "h w c"]
 Facing = Literal["up", "down", "left", "right"]
 
@@ -203,13 +205,15 @@ class ModelAssumptions:
 
     `new_content` is the border at which the game draws things at random, `new_content_columns` how many
     columns (or rows) of the recorded frame they need to be told apart. `has_static_background` says that
-    every pixel has one value that it shows most of the time.
+    every pixel has one value that it shows most of the time. `tracking` is how a player who walks on tiles is
+    found in recorded frames, whoever recorded them; None: nothing of that kind is known.
     """
 
     new_content: Literal["anywhere", "right", "left", "top", "bottom"] = "anywhere"
     new_content_columns: int = 0
     has_static_background: bool = False
     oversample: tuple[EventWindow, ...] = ()
+    tracking: TrackingSettings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ and moves the picture by two whole pixels in each.
 
 from __future__ import annotations
 
-from worldgen_core.games.base import TileGame
+from worldgen_core.games.base import ModelAssumptions, TileGame
 from worldgen_core.games.overworld_pixels import TILE
 from worldgen_core.games.overworld_reader import read_state
 from worldgen_core.games.overworld_render import NATIVE_HEIGHT, NATIVE_WIDTH
@@ -22,6 +22,7 @@ from worldgen_core.games.overworld_simulator import (
     B,
     make_simulator,
 )
+from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 
 KEYMAP = {
     "ArrowUp": UP,
@@ -48,6 +49,11 @@ GAME = TileGame(
     native_width=NATIVE_WIDTH,
     height=NATIVE_HEIGHT // 2,
     width=NATIVE_WIDTH // 2,
+    assumptions=ModelAssumptions(
+        tracking=TrackingSettings(
+            scrolls=True, max_shift=4, tile_px=TILE // 2, movement={facing: facing for facing in FACINGS}
+        )
+    ),
     tile_size=TILE,
     make_simulator=make_simulator,
     read_state=read_state,

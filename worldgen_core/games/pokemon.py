@@ -6,7 +6,8 @@ keymap (worldgen.yaml).
 
 from __future__ import annotations
 
-from worldgen_core.games.base import GameFacts
+from worldgen_core.games.base import GameFacts, ModelAssumptions
+from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 
 GAME = GameFacts(
     name="pokemon",
@@ -31,4 +32,9 @@ GAME = GameFacts(
     native_width=240,
     height=80,
     width=120,
+    assumptions=ModelAssumptions(
+        tracking=TrackingSettings(
+            scrolls=True, max_shift=4, tile_px=8, movement={facing: facing for facing in FACINGS}
+        )
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MODEL_MODULES = {
     "direct": "worldgen_core.models.direct",
+    "layered": "worldgen_core.models.layered",
     "diamond-vae": "worldgen_core.models.diamond_vae",
 }
 """Model name → module with `load(folder, card, device)`."""

@@ -115,9 +115,16 @@ class ChancePrior(nn.Module):
 
     def forward(self, last: Tensor) -> Mixture:
         """Return the mixture from which the chance of the next frame is drawn."""
+        return self.mixture(self.seen(last))
+
+    def seen(self, last: Tensor) -> Float32[Tensor, "b f"]:
+        """What the prior looks at in the last frame's cells."""
         border = last[..., last.shape[-1] - self.columns :]
-        seen = [last.mean(3), last.mean(2), border]
-        raw = self.output(functional.silu(self.hidden(torch.cat([x.flatten(1) for x in seen], dim=1))))
+        return torch.cat([part.flatten(1) for part in (last.mean(3), last.mean(2), border)], dim=1)
+
+    def mixture(self, seen: Float32[Tensor, "b f"]) -> Mixture:
+        """The mixture for what was seen."""
+        raw = self.output(functional.silu(self.hidden(seen)))
         num, size = self.shape
         log_weight = functional.log_softmax(raw[:, :num], dim=1)
         mean, log_std = raw[:, num:].unflatten(1, (num, 2 * size)).chunk(2, dim=2)

@@ -96,7 +96,7 @@ def laptop() -> AutoencoderSettings:
         architecture=KlArchitecture(settings=KlAutoencoderSettings(width=48)),
         num_steps=2400,
         batch_size=8,
-        loop=LoopSettings(optimizer=OptimizerSettings(rate=3e-3), ema_decay=0.99),
+        loop=LoopSettings(optimizer=OptimizerSettings(rate=3e-3), ema_decay=0.99, precision="auto"),
     )
 
 
@@ -114,6 +114,7 @@ def paper() -> AutoencoderSettings:
             ema_decay=0.999,
             checkpoint_every=2000,
             log_every=100,
+            precision="auto",
         ),
     )
 

@@ -63,6 +63,7 @@ def laptop() -> DiamondVaeSettings:
         sampler=SamplerSettings(num_steps=2, sigma_min=1.0, sigma_max=20.0),
         phases=make_phases((1, 16, 400), (2, 10, 400), (4, 8, 300), (8, 5, 300), (12, 4, 200)),
         loss=CPU_LOSS,
+        loop=LoopSettings(precision="auto"),
     )
 
 
@@ -88,6 +89,6 @@ def paper() -> DiamondVaeSettings:
             ema_decay=0.999,
             checkpoint_every=5000,
             log_every=100,
-            precision="bf16",
+            precision="auto",
         ),
     )

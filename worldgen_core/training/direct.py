@@ -31,6 +31,7 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.ranges import to_unit
 from worldgen_core.seeds import derive_seed
+from worldgen_core.training.chance_prior import PriorObjective, collect_examples
 from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.direct_objective import DirectObjective
@@ -82,6 +83,9 @@ def train_direct(
         )
     finally:
         batches.close()
+    fill(network, run.weights, source="the training just finished")
+    if settings.prior.num_steps:
+        _fit_prior(settings, network, sampler, resume / "prior", progress)
     return _publish(settings, reader, network, run, out)
 
 
@@ -106,6 +110,26 @@ def _fresh_network(
     if background is not None:
         network.background.copy_(space_to_depth(to_unit(picture(background)), arch.block)[0])
     return network
+
+
+def _fit_prior(
+    settings: DirectSettings, network: DirectNetwork, sampler: ClipSampler, resume: Path, progress: Progress
+) -> None:
+    """Fit the finished network's prior to its own dreams, in place."""
+    seed, fit = derive_seed(settings.seed, "prior"), settings.prior
+    network.eval()
+    examples = collect_examples(network, sampler, fit, settings.loop, seed=seed)
+    run = run_training(
+        PriorObjective(network, fit, examples),
+        fit.loop(settings.loop),
+        seed=seed,
+        num_steps=fit.num_steps,
+        num_frames_at=lambda _: fit.batch_size,
+        resume=resume,
+        progress=progress,
+        label="examples of chance",
+    )
+    fill(network.prior, run.weights, source="the prior's fit")
 
 
 def _check_size(arch: DirectArchitecture, height: int, width: int) -> None:
@@ -159,7 +183,7 @@ def _publish(
         num_parameters=parameters,
         dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
         training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
-        weights_sha256={WEIGHTS_FILE: write_weights(out, run.weights)},
+        weights_sha256={WEIGHTS_FILE: write_weights(out, network.state_dict())},
     )
     write_card(out, card)
     return Outcome(

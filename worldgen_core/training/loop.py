@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from worldgen_core.device import choose_precision
 from worldgen_core.errors import DivergenceError
 from worldgen_core.progress import Progress, ProgressEvent
 from worldgen_core.seeds import derive_seed
@@ -88,18 +89,19 @@ def run_training(
     num_frames_at: Callable[[int], int],
     resume: Path,
     progress: Progress,
+    label: str = "frames",
 ) -> TrainingRun:
     """Train for `num_steps` steps, going on from the newest whole checkpoint in `resume`.
 
-    `num_frames_at` says how many frames a step learns from; progress counts them, because steps late in a
-    curriculum take longer.
+    `num_frames_at` says how many frames a step learns from; progress counts them, as `label`, because steps
+    late in a curriculum take longer.
     Determinism: same settings, seed and device give the same bits, however often the run was interrupted.
     Raises: DivergenceError if loss or gradient is not finite (the last good checkpoint stays);
     CheckpointError if `resume` belongs to another architecture.
     """
     frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
     with cpu_threads(settings.num_threads):
-        return _Loop(objective, settings, seed, num_steps, resume).run(progress, frames)
+        return _Loop(objective, settings, seed, num_steps, resume).run(progress, frames, label)
 
 
 class _Loop:
@@ -113,7 +115,7 @@ class _Loop:
         self.average = WeightAverage(self.module, settings.ema_decay)
         self.log = _Log(settings.log_every)
 
-    def run(self, progress: Progress, frames: list[int]) -> TrainingRun:
+    def run(self, progress: Progress, frames: list[int], label: str) -> TrainingRun:
         first = self.restore()
         started, steps_per_s = time.perf_counter(), 0.0
         for train_step in range(first, self.num_steps):
@@ -123,14 +125,15 @@ class _Loop:
                 save_checkpoint(self.resume, Checkpoint(done, self.state(), self.extra()))
             seconds = time.perf_counter() - started
             steps_per_s, rate = (done - first) / seconds, (frames[done] - frames[first]) / seconds
-            progress(ProgressEvent("frames", frames[done], frames[-1], rate, {"loss": means["loss"]}))
+            progress(ProgressEvent(label, frames[done], frames[-1], rate, {"loss": means["loss"]}))
         weights = {name: value.cpu() for name, value in self.average.state_dict(self.module).items()}
         return TrainingRun(weights, self.log.rows, steps_per_s)
 
     def step(self, train_step: int) -> Row:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "train_step", train_step))
         device = next(self.module.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        precision = choose_precision(self.settings.precision, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             losses = self.objective.loss(train_step, generator)
         self.optimizer.zero_grad()
         losses["loss"].backward()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from worldgen_core.names import DeviceName
+from worldgen_core.names import DeviceName, PrecisionName
 from worldgen_core.neutral import NEUTRAL
 
 
@@ -52,5 +50,6 @@ class LoopSettings(BaseModel):
     """CPU threads; part of the result, since sums depend on their order."""
     device: DeviceName = "auto"
     """Where to train; a named device that is missing is an error."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16 pays on GPUs and on CPUs with AMX or AVX-512-BF16; elsewhere it is several times slower."""
+    precision: PrecisionName = "float32"
+    """Of the products; sums, weights and the optimizer stay float32. `auto` takes bf16 where the device
+    multiplies it fast: GPUs, and CPUs with AMX (1.6 times faster there, docs/decisions/0003)."""

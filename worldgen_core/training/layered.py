@@ -1,0 +1,253 @@
+"""Trains the `layered` model: takes episodes apart, then teaches both networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from storage.clips import ClipReader
+from worldgen_core.device import choose_device
+from worldgen_core.errors import ConfigError
+from worldgen_core.games.catalogue import get_facts
+from worldgen_core.models.card import (
+    WEIGHTS_FILE,
+    ModelCard,
+    count_parameters,
+    fill,
+    read_card,
+    read_weights,
+    settings_of,
+    write_card,
+    write_weights,
+)
+from worldgen_core.models.layered_game import make_game
+from worldgen_core.models.layered_network import LayeredNetwork, LayeredShape
+from worldgen_core.models.layered_tiles import distances
+from worldgen_core.outcome import Outcome
+from worldgen_core.progress import Progress
+from worldgen_core.seeds import derive_seed
+from worldgen_core.tracking.settings import TrackingSettings
+from worldgen_core.tracking.sprites import SpriteBank
+from worldgen_core.training.clip_batches import Prefetcher
+from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
+from worldgen_core.training.layered_atlas import Atlas, make_atlas
+from worldgen_core.training.layered_moves import MoveSamples, draw_moves, gather_moves, mover_loss
+from worldgen_core.training.layered_scenes import find_scenes, track_episodes, usual_speed
+from worldgen_core.training.layered_settings import LayeredSettings
+from worldgen_core.training.layered_windows import Windows, WindowSampler, tile_loss
+from worldgen_core.training.loop import TrainingRun, run_training
+
+
+class LayeredObjective:
+    """The tile network's cross-entropy and the mover's, added up; they share no weights."""
+
+    def __init__(
+        self, network: LayeredNetwork, settings: LayeredSettings, windows: Prefetcher[Windows], moves: MoveSamples
+    ) -> None:
+        self.module: nn.Module = network
+        self.matrices = [*network.tiles.inner_matrices(), *network.mover.inner_matrices()]
+        self._network, self._settings = network, settings
+        self._windows, self._moves = windows, moves
+
+    def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss of this step's windows and moves, and its parts."""
+        tiles = tile_loss(self._network.tiles, self._windows(train_step))
+        mover = self._network.mover
+        batch = draw_moves(self._moves, mover.game, self._settings.moves, generator)
+        moves = mover_loss(mover, batch, self._settings.moves)
+        return {"tiles": tiles.detach(), **moves, "loss": tiles + moves["loss"]}
+
+
+def train_layered(
+    settings: LayeredSettings,
+    dataset: Path,
+    start: Path | None,
+    *,
+    out: Path,
+    resume: Path,
+    progress: Progress,
+) -> Outcome:
+    """Train on `dataset`, from fresh weights or on from the model folder `start`, and write `out`.
+
+    Writes model.json, model.safetensors (averaged weights, the book of tiles, the player's sprites),
+    metrics.jsonl and curves.png.
+    Raises: ConfigError if nothing is assumed of the game that this model needs, or if `start` is a model of
+    another kind or world; TrackingError if camera or player cannot be told; CheckpointError, DivergenceError.
+    """
+    reader = ClipReader(dataset)
+    tracking = _tracking(settings, reader)
+    tracked, bank = track_episodes(
+        reader,
+        "train",
+        tracking,
+        bank=None if start is None else _bank_of(start),
+        num_threads=settings.loop.num_threads,
+        progress=progress,
+    )
+    scenes = find_scenes(tracked, bank, tracking)
+    del tracked
+    seed = derive_seed(settings.seed, "atlas")
+    atlas = make_atlas(scenes, tracking.tile_px, settings.atlas, seed=seed)
+    network = _fresh_network(settings, reader, tracking, atlas, bank)
+    if start is not None:
+        settings = _warm(settings)
+        _continue_from(start, network, settings.atlas.tolerance)
+    run = _train(settings, network, atlas, resume, progress)
+    return _publish(settings, reader, network, run, out)
+
+
+def _tracking(settings: LayeredSettings, reader: ClipReader) -> TrackingSettings:
+    tracking = settings.tracking or get_facts(reader.info.game).assumptions.tracking
+    if tracking is None or not tracking.scrolls:
+        raise ConfigError(
+            f"model layered: game {reader.info.game}",
+            expected="a game whose camera follows a player over tiles, by whole pixels",
+            found="nothing of that kind is known of it",
+            next_step="train `--model direct`, or say it with --set layered.tracking.scrolls=true "
+            "--set layered.tracking.tile_px=8 and the keys that walk",
+        )
+    return tracking
+
+
+def _fresh_network(
+    settings: LayeredSettings, reader: ClipReader, tracking: TrackingSettings, atlas: Atlas, bank: SpriteBank
+) -> LayeredNetwork:
+    info = reader.info
+    game = make_game(
+        bank,
+        tracking,
+        info.action_names,
+        frame_shape=(info.height, info.width),
+        anchor=atlas.anchor,
+        speed_px=usual_speed(atlas.scenes),
+    )
+    shape = LayeredShape(
+        architecture=settings.architecture, game=game, tracking=tracking, num_tiles=len(atlas.book)
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
+        network = LayeredNetwork(shape)
+    network.book.copy_(atlas.book)
+    network.set_bank(bank)
+    return network
+
+
+def _train(
+    settings: LayeredSettings, network: LayeredNetwork, atlas: Atlas, resume: Path, progress: Progress
+) -> TrainingRun:
+    network.to(choose_device(settings.loop.device))
+    arch, side = settings.architecture.tiles, network.shape.tracking.tile_px
+    game = network.shape.game
+    sampler = WindowSampler(
+        atlas.maps,
+        shape=(arch.rows, arch.columns),
+        screen=(game.height // side + 1, game.width // side + 1),
+        num_tiles=len(atlas.book),
+        settings=settings.windows,
+        seed=settings.seed,
+    )
+    windows = Prefetcher(sampler.batch, settings.num_steps)
+    moves = gather_moves(atlas.scenes, network.mover)
+    try:
+        run = run_training(
+            LayeredObjective(network, settings, windows, moves),
+            settings.loop,
+            seed=settings.seed,
+            num_steps=settings.num_steps,
+            num_frames_at=lambda _: settings.windows.batch_size + settings.moves.batch,
+            resume=resume,
+            progress=progress,
+            label="windows and moves",
+        )
+    finally:
+        windows.close()
+    return run
+
+
+def _warm(settings: LayeredSettings) -> LayeredSettings:
+    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
+    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
+    loop = settings.loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
+    return settings.model_copy(update={"loop": loop})
+
+
+def _continue_from(start: Path, network: LayeredNetwork, tolerance: float) -> None:
+    """Take over the networks of a finished model.
+
+    The book is made afresh, so a tile takes over what was learnt of the old tile that looks like it; a tile
+    that is new starts fresh.
+    """
+    old = LayeredNetwork(_start_shape(start))
+    fill(old, read_weights(start, read_card(start)), source=str(start))
+    if old.shape.game != network.shape.game or old.shape.architecture != network.shape.architecture:
+        raise ConfigError(
+            f"{start}: model to train on from",
+            expected=f"{network.shape.architecture!r} with {network.shape.game!r}",
+            found=f"{old.shape.architecture!r} with {old.shape.game!r}",
+            next_step="train without a start: the footage or the size of the model has changed",
+        )
+    network.mover.load_state_dict(old.mover.state_dict())
+    squares = distances(network.book, torch.ones_like(network.book, dtype=torch.bool), old.book)
+    nearest = squares.min(dim=1)
+    is_old = nearest.values <= tolerance**2
+    tiles, learnt = network.tiles.state_dict(), old.tiles.state_dict()
+    by_tile = {"embed.weight", "output.weight", "output.bias"}
+    for name in tiles.keys() - by_tile:
+        tiles[name].copy_(learnt[name])
+    for name in by_tile:
+        tiles[name][: len(is_old)][is_old] = learnt[name][nearest.indices[is_old]]
+    tiles["embed.weight"][-1] = learnt["embed.weight"][-1]
+
+
+def _start_shape(start: Path) -> LayeredShape:
+    """Shape of the model to train on from; raises ConfigError for one of another kind."""
+    card = read_card(start)
+    if card.model != "layered":
+        raise ConfigError(
+            f"{start}: model to train on from",
+            expected="a layered model",
+            found=card.model,
+            next_step="name another start, or none",
+        )
+    return settings_of(card, LayeredShape)
+
+
+def _bank_of(start: Path) -> SpriteBank:
+    """The player's looks as a finished model knows them: its mover means them by number."""
+    network = LayeredNetwork(_start_shape(start))
+    fill(network, read_weights(start, read_card(start)), source=str(start))
+    return network.bank()
+
+
+def _publish(
+    settings: LayeredSettings, reader: ClipReader, network: LayeredNetwork, run: TrainingRun, out: Path
+) -> Outcome:
+    info, last = reader.info, run.rows[-1] if run.rows else {}
+    write_metrics(out, run.rows)
+    if run.rows:
+        names = ("loss", "tiles", "motion", "pose")
+        write_curves(out, run.rows, names=names, title=f"layered on {info.name}")
+    parameters = count_parameters(network)
+    card = ModelCard(
+        model="layered",
+        game=info.game,
+        action_names=info.action_names,
+        height=info.height,
+        width=info.width,
+        fps=info.fps,
+        settings=network.shape.model_dump(mode="json"),
+        num_parameters=parameters,
+        dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
+        training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
+        weights_sha256={WEIGHTS_FILE: write_weights(out, run.weights)},
+    )
+    write_card(out, card)
+    headline = f"{network.shape.num_tiles} tiles, loss {last['loss']:.3f}" if last else "no step was logged"
+    return Outcome(
+        metrics={"num_parameters": parameters["total"], "num_tiles": network.shape.num_tiles, **last},
+        notes={"steps_per_s": run.steps_per_s},
+        headline=headline,
+        figures=(CURVES_FILE,) if run.rows else (),
+    )
