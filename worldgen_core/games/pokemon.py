@@ -34,7 +34,11 @@ GAME = GameFacts(
     width=120,
     assumptions=ModelAssumptions(
         tracking=TrackingSettings(
-            scrolls=True, max_shift=4, tile_px=8, movement={facing: facing for facing in FACINGS}
+            scrolls=True,
+            is_diagonal=True,  # recorded frames fall between the game's, so some turns happen within one
+            max_shift=4,
+            tile_px=8,
+            movement={facing: facing for facing in FACINGS},
         )
     ),
 )

@@ -23,6 +23,10 @@ _MAX_RATIO = 0.8
 """... and the share of the unshifted difference that may be left."""
 
 
+_SURE = 0.95
+"""Share of pixels from which on a straight shift is right, and no diagonal one is tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameraTrack:
     """Camera motion of a run of frames; entry t is about frames t-1 and t, entry 0 about nothing."""
@@ -52,12 +56,16 @@ def track_camera(frames: UInt8[np.ndarray, "t h w 3"], settings: TrackingSetting
     agreement = np.ones(num_frames, np.float32)
     is_dark = np.zeros(num_frames, np.bool_)
     shifts = candidate_shifts(settings)
+    straight = [shift for shift in shifts if not all(shift)]
     before: UInt8[np.ndarray, "h w"] | None = None
     for index, frame in enumerate(frames):
         grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
         is_dark[index] = grey.mean() < settings.dark_level
         if before is not None:
-            shift[index], agreement[index] = _best_shift(before, grey, shifts, settings.tolerance)
+            best = _best_shift(before, grey, straight, settings.tolerance)
+            if settings.is_diagonal and best[1] < _SURE:
+                best = _best_shift(before, grey, shifts, settings.tolerance)
+            shift[index], agreement[index] = best
         before = grey
     is_cut = agreement < settings.min_agreement
     shift[is_cut] = 0
@@ -65,7 +73,7 @@ def track_camera(frames: UInt8[np.ndarray, "t h w 3"], settings: TrackingSetting
 
 
 def candidate_shifts(settings: TrackingSettings) -> list[tuple[int, int]]:
-    """The shifts that are tried, no shift first and short ones before long ones."""
+    """The shifts that may be tried, no shift first and short ones before long ones."""
     if not settings.scrolls:
         return [(0, 0)]
     reach = range(-settings.max_shift, settings.max_shift + 1)

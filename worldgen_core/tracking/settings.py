@@ -23,7 +23,8 @@ class TrackingSettings(BaseModel):
     """Whether the camera follows the player by whole pixels. Off: no camera motion is looked for, and no bank
     can be learnt."""
     is_diagonal: bool = False
-    """Whether the camera may move along both axes at once; squares the number of shifts that are tried."""
+    """Whether the camera may move along both axes at once, be it only in the frame of a turn; squares the
+    number of shifts that are tried where no straight one fits."""
     max_shift: int = Field(default=4, ge=1, le=32)
     """Longest camera shift between two frames. Keep it below half a tile where tiles repeat."""
     tile_px: int = Field(default=1, ge=1)

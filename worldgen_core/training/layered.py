@@ -44,7 +44,11 @@ class LayeredObjective:
     """The tile network's cross-entropy and the mover's, added up; they share no weights."""
 
     def __init__(
-        self, network: LayeredNetwork, settings: LayeredSettings, windows: Prefetcher[Windows], moves: MoveSamples
+        self,
+        network: LayeredNetwork,
+        settings: LayeredSettings,
+        windows: Prefetcher[Windows],
+        moves: MoveSamples,
     ) -> None:
         self.module: nn.Module = network
         self.matrices = [*network.tiles.inner_matrices(), *network.mover.inner_matrices()]
@@ -149,7 +153,7 @@ def _train(
         seed=settings.seed,
     )
     windows = Prefetcher(sampler.batch, settings.num_steps)
-    moves = gather_moves(atlas.scenes, network.mover)
+    moves = gather_moves(atlas.scenes, network.mover, settings.moves)
     try:
         run = run_training(
             LayeredObjective(network, settings, windows, moves),

@@ -66,20 +66,19 @@ class MoveSamples:
         return Sight(self.window, self.overview)
 
 
-def gather_moves(
-    scenes: Iterable[Scene], network: MoverNetwork, *, look_tolerance: float | None
-) -> MoveSamples:
+def gather_moves(scenes: Iterable[Scene], network: MoverNetwork, settings: MoverLossSettings) -> MoveSamples:
     """Make a sample of every frame in which the player is found and something is known of the next.
 
-    `look_tolerance` is that of `mark_shunned`; None: no tile counts as closed for not having been entered.
     Cost: about 9 kB of memory a frame, and a millisecond.
     """
     parts = [_samples(scene, network) for scene in scenes]
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(MoveSamples)}
     samples = MoveSamples(**{name: torch.cat(values) for name, values in columns.items()})
-    if look_tolerance is None:
+    if not settings.shunned_weight:
         return samples
-    is_free = mark_shunned(samples.window, samples.is_free, network.game, tolerance=look_tolerance)
+    is_free = mark_shunned(
+        samples.window, samples.is_free, network.game, tolerance=settings.shunned_tolerance
+    )
     return replace(samples, is_free=is_free)
 
 

@@ -45,6 +45,8 @@ class MoverLossSettings(BaseModel):
     """Weight of the cross-entropy of the scene's end."""
     free_weight: float = Field(default=0.5, ge=0)
     """Weight of the cross-entropy of which tiles can be walked on."""
-    shunned_weight: float = Field(default=0.5, ge=0)
-    """Weight, beside those of entered and closed tiles, of tiles that the player never entered though it stood
-    beside them, and nothing that looks like them."""
+    shunned_weight: float = Field(default=0.2, ge=0)
+    """Weight, beside those of entered and closed tiles, of tiles that the player stood beside and never entered,
+    nor anything that looks like them; 0 means off."""
+    shunned_tolerance: float = Field(default=20.0, ge=0)
+    """Grey levels (root mean square) by which tiles that look alike differ; raising it spares more tiles."""
