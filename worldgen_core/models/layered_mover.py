@@ -103,8 +103,8 @@ class MoverNetwork(nn.Module):
         super().__init__()
         self.arch, self.game = arch, game
         channels, width, thin = arch.channels, arch.width, arch.overview_channels
-        self.stem = nn.Conv2d(4, channels, _CELL, stride=_CELL)
-        self.near = nn.ModuleList([nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)])
+        self.stem = nn.Conv2d(4, 2 * channels, game.tile_px, stride=game.tile_px)
+        self.near = nn.Conv2d(2 * channels, channels, 1)
         self.ground = nn.Linear(2 * channels + NUM_WAYS, 64)
         self.ground_out = nn.Linear(64, 2)
         self.far = nn.ModuleList(
@@ -121,7 +121,7 @@ class MoverNetwork(nn.Module):
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """Weights that suit Muon: matrices between hidden layers."""
-        layers = [*self.near, self.far[1], self.trunk]
+        layers = [self.near, self.far[1], self.trunk]
         return [layer.weight for layer in layers]  # pyright: ignore[reportReturnType]  # ModuleList forgets types
 
     def forward(self, sight: Sight, told: MoverState) -> MoverOutput:
@@ -146,15 +146,17 @@ class MoverNetwork(nn.Module):
         """Return logits of the bank's poses after a motion, an index of the game's table."""
         return self.pose_out(functional.silu(self.pose_in(pose_facts(told, motion, self.game))))
 
+    def is_free(self, window: UInt8[Tensor, "b 4 n n"]) -> Float32[Tensor, "b 4"]:
+        """Return the logits of `MoverOutput.is_free` alone."""
+        return self._ground(window)[..., 0]
+
     def _ground(self, window: UInt8[Tensor, "b 4 n n"]) -> Float32[Tensor, "b 4 2"]:
         """What the neighbouring tiles are like: whether they can be walked on, and whether they lead away.
 
         One small network judges all ways, and is told which.
         """
-        x = self.stem(_unit(window))
-        for layer in self.near:
-            x = x + layer(functional.silu(x))
-        per_tile = functional.avg_pool2d(functional.silu(x), self.game.tile_px // _CELL)
+        x = functional.silu(self.stem(_unit(window)))
+        per_tile = functional.silu(self.near(x))
         middle = self.arch.window_tiles // 2
         here = per_tile[:, :, middle, middle]
         ways = torch.eye(NUM_WAYS)

@@ -295,15 +295,25 @@ def mover_loss(
         "follows": _binary(out.follows, batch.follows),
         "leaves": _binary(out.leaves, batch.leaves),
         "free": _ground_loss(out.is_free, batch.is_free, settings.shunned_weight),
+        "novel": functional.softplus(-network.is_free(_novel(batch.window))).mean(),
     }
     loss = (
         parts["motion"]
         + settings.pose_weight * parts["pose"]
         + settings.follows_weight * parts["follows"]
         + settings.leaves_weight * parts["leaves"]
-        + settings.free_weight * parts["free"]
+        + settings.free_weight * (parts["free"] + settings.novel_weight * parts["novel"])
     )
     return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+
+def _novel(window: UInt8[Tensor, "b 4 n n"]) -> UInt8[Tensor, "b 4 n n"]:
+    """Windows of looks that the game does not have: its own in wrong colours, another for every sample."""
+    orders = torch.tensor([[1, 2, 0], [2, 0, 1], [1, 0, 2], [2, 1, 0]])
+    index = torch.arange(len(window))
+    colours = window[index[:, None], orders[index % 4]]
+    colours = torch.where((index // 4 % 2 == 0)[:, None, None, None], colours, 255 - colours)
+    return torch.cat([colours, window[:, 3:]], dim=1)
 
 
 def _one_of(logits: Float32[Tensor, "b n"], target: Int64[Tensor, " b"]) -> Float32[Tensor, ""]:
