@@ -44,7 +44,11 @@ class LayeredObjective:
     """The tile network's cross-entropy and the mover's, added up; they share no weights."""
 
     def __init__(
-        self, network: LayeredNetwork, settings: LayeredSettings, windows: Prefetcher[Windows], moves: MoveSamples
+        self,
+        network: LayeredNetwork,
+        settings: LayeredSettings,
+        windows: Prefetcher[Windows],
+        moves: MoveSamples,
     ) -> None:
         self.module: nn.Module = network
         self.matrices = [*network.tiles.inner_matrices(), *network.mover.inner_matrices()]
