@@ -128,7 +128,7 @@ def _random_tiles(
 
 
 def _strangeness(tiles: Float32[Tensor, "n p"]) -> float:
-    """Mean distance in grey levels to the most similar other tile; flat ones tell nothing and are left out."""
+    """Mean distance in grey levels to the most similar other tile; flat ones tell nothing."""
     busy = tiles[tiles.std(dim=1) > 8.0]
     if len(busy) < 2:
         return float("inf")
