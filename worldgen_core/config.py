@@ -131,6 +131,9 @@ def make_config(
         changed = merge(changed, named)
     changed = merge(changed, overrides or {})
     changed = merge(changed, _digests_of_imports(changed))
+    if footage is not None and footage.folder is None:
+        # What worldgen recorded itself can be simulated again.
+        changed = merge(changed, {"evaluate": {"world_seed": changed.sample.seed}})
     config = Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
     if footage is None:
         return config
@@ -173,7 +176,7 @@ def _smoke(game: str) -> Sections:
         direct=direct_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
         evaluate=evaluation.smoke(game),
-        benchmark=evaluation.benchmark_smoke(),
+        benchmark=evaluation.benchmark_smoke(game),
         publish=evaluation.publish_smoke(),
     )
 
@@ -190,7 +193,7 @@ def _laptop(game: str) -> Sections:
         direct=direct_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
         evaluate=evaluation.laptop(game),
-        benchmark=evaluation.benchmark_laptop(),
+        benchmark=evaluation.benchmark_laptop(game),
         publish=evaluation.publish_laptop(),
     )
 
@@ -207,7 +210,7 @@ def _paper(game: str) -> Sections:
         direct=direct_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
         evaluate=evaluation.paper(game),
-        benchmark=evaluation.benchmark_paper(),
+        benchmark=evaluation.benchmark_paper(game),
         publish=evaluation.publish_paper(),
     )
 
