@@ -143,6 +143,9 @@ def make_config(
     changed = merge(changed, overrides or {})
     changed = merge(changed, _digests_of_imports(changed))
     changed = merge(changed, _precisions(changed.model_dump()))
+    if footage is not None and footage.folder is None:
+        # What worldgen recorded itself can be simulated again.
+        changed = merge(changed, {"evaluate": {"world_seed": changed.sample.seed}})
     config = Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
     if footage is None:
         return config
@@ -195,7 +198,7 @@ def _smoke(game: str) -> Sections:
         layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
         evaluate=evaluation.smoke(game),
-        benchmark=evaluation.benchmark_smoke(),
+        benchmark=evaluation.benchmark_smoke(game),
         publish=evaluation.publish_smoke(),
     )
 
@@ -213,7 +216,7 @@ def _laptop(game: str) -> Sections:
         layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
         evaluate=evaluation.laptop(game),
-        benchmark=evaluation.benchmark_laptop(),
+        benchmark=evaluation.benchmark_laptop(game),
         publish=evaluation.publish_laptop(),
     )
 
@@ -231,7 +234,7 @@ def _paper(game: str) -> Sections:
         layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
         evaluate=evaluation.paper(game),
-        benchmark=evaluation.benchmark_paper(),
+        benchmark=evaluation.benchmark_paper(game),
         publish=evaluation.publish_paper(),
     )
 
