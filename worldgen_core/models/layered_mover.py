@@ -134,7 +134,7 @@ class MoverNetwork(nn.Module):
         follows, mood = self.far_out(far.flatten(1)).split([NUM_WAYS, self.arch.mood], dim=1)
         heading = heading_of(told, game)
         ways = turned_ways(heading)[..., None].expand(-1, -1, 2)
-        around = ground.gather(1, ways).flatten(1)
+        around = torch.tanh(ground.gather(1, ways).flatten(1) / 2)
         facts = torch.cat([turned_facts(told, heading, game), around, torch.tanh(mood)], dim=1)
         hidden = self.past(facts)
         hidden = hidden + self.trunk(functional.silu(hidden))

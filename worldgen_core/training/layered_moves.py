@@ -9,7 +9,7 @@ another of the same facing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from worldgen_core.models.layered_game import MoverGame
 from worldgen_core.models.layered_mover import MoverNetwork, motion_index
 from worldgen_core.models.layered_state import UNKNOWN, MoverState, Sight, phase_of, stand_of
 from worldgen_core.tracking.settings import STEPS
+from worldgen_core.training.layered_ground import CLOSED, FREE, SHUNNED, mark_shunned
 from worldgen_core.training.layered_moves_settings import GROUPS, MoverLossSettings
 from worldgen_core.training.layered_scenes import Scene
 
@@ -46,6 +47,7 @@ class MoveSamples:
     """Whether the camera can go each way of FACINGS."""
     leaves: Int64[Tensor, " n"]
     is_free: Int64[Tensor, "n 4"]
+    """Of the neighbouring tiles: FREE, CLOSED, SHUNNED or UNKNOWN."""
     group: Int64[Tensor, " n"]
     """Index into GROUPS."""
 
@@ -64,14 +66,21 @@ class MoveSamples:
         return Sight(self.window, self.overview)
 
 
-def gather_moves(scenes: Iterable[Scene], network: MoverNetwork) -> MoveSamples:
+def gather_moves(
+    scenes: Iterable[Scene], network: MoverNetwork, *, look_tolerance: float | None
+) -> MoveSamples:
     """Make a sample of every frame in which the player is found and something is known of the next.
 
+    `look_tolerance` is that of `mark_shunned`; None: no tile counts as closed for not having been entered.
     Cost: about 9 kB of memory a frame, and a millisecond.
     """
     parts = [_samples(scene, network) for scene in scenes]
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(MoveSamples)}
-    return MoveSamples(**{name: torch.cat(values) for name, values in columns.items()})
+    samples = MoveSamples(**{name: torch.cat(values) for name, values in columns.items()})
+    if look_tolerance is None:
+        return samples
+    is_free = mark_shunned(samples.window, samples.is_free, network.game, tolerance=look_tolerance)
+    return replace(samples, is_free=is_free)
 
 
 def _samples(scene: Scene, network: MoverNetwork) -> MoveSamples:
@@ -85,7 +94,7 @@ def _samples(scene: Scene, network: MoverNetwork) -> MoveSamples:
         grid=targets.grid[index],
         act=_history(array_to_tensor(scene.action), past)[index],
         motion=_history(targets.motion, past)[index],
-        pose=array_to_tensor(scene.pose[chosen]),
+        pose=targets.pose[index],
     )
     sight = network.sight(
         state, array_to_tensor(scene.frames[chosen]), array_to_tensor(scene.is_known[chosen])
@@ -117,7 +126,9 @@ class _Targets:
         self.key = torch.tensor(game.key_facing)[array_to_tensor(scene.action)]
         self.next_motion = torch.where(self._is_early(), UNKNOWN, _next(self.motion))
         found = array_to_tensor(scene.found)
-        self.next_pose = torch.where(_next(found.long()) == 1, _next(array_to_tensor(scene.pose)), UNKNOWN)
+        self.pose, turns = self._pose()
+        is_seen = (_next(found.long()) == 1) & ~_next(turns.long()).bool()
+        self.next_pose = torch.where(is_seen, _next(array_to_tensor(scene.pose)), UNKNOWN)
         self.leaves = torch.zeros(len(found), dtype=torch.int64)
         self.leaves[-1] = 1 if scene.ends_in_cut else UNKNOWN
         self.grid = array_to_tensor(scene.grid)[None].expand(len(found), 2)
@@ -131,6 +142,14 @@ class _Targets:
         self.group = self._group()
         is_useful = found & ((self.next_motion != UNKNOWN) | (self.leaves == 1))
         self.is_useful: Bool[np.ndarray, " t"] = is_useful.numpy()
+
+    def _pose(self) -> tuple[Int64[Tensor, " t"], Bool[Tensor, " t"]]:
+        """Poses without early turns, and where those are: a new key's facing before the key can have shown."""
+        pose, facing = array_to_tensor(self.scene.pose), array_to_tensor(self.scene.facing)
+        before = torch.cat([facing[:1], facing[:-1]])
+        is_new = self.key != torch.cat([self.key[:1], self.key[:-1]])
+        turns = is_new & (facing == self.key) & (before != self.key) & (before >= 0)
+        return torch.where(turns, torch.cat([pose[:1], pose[:-1]]), pose), turns
 
     def _is_early(self) -> Bool[Tensor, " t"]:
         """Frames whose motion already obeys the next frame's key, not their own: it was pressed between them.
@@ -178,17 +197,21 @@ class _Targets:
             y, x = tile[t].tolist()
             for way, (dy, dx) in enumerate(STEPS.values()):
                 if (y + dy, x + dx) in entered:
-                    rows[t, way] = 1
+                    rows[t, way] = FREE
                 elif (y, x, way) in stopped:
-                    rows[t, way] = 0
+                    rows[t, way] = CLOSED
         return array_to_tensor(rows)
 
     def _is_stopped(self) -> Bool[np.ndarray, " t"]:
-        """Frames in which a walking key is held for two frames and nothing moves before or after."""
+        """Frames in which a walking key is held for two frames and the player only looks that way.
+
+        One that does not even turn is held by something else: a dialogue, a fight that begins.
+        """
         still = self.motion == 0
+        looks = _next(_next(array_to_tensor(self.scene.facing))) == self.key
         held = self.key == _next(self.key)
         return (
-            still & (self.next_motion == 0) & held & (_next(self.next_motion) == 0) & (self.key >= 0)
+            still & (self.next_motion == 0) & held & (_next(self.next_motion) == 0) & looks & (self.key >= 0)
         ).numpy()
 
     def _group(self) -> Int64[Tensor, " t"]:
@@ -250,12 +273,12 @@ def _spoilt(
     same = (facing[batch.pose][:, None] == facing[None]).float()
     other = torch.multinomial(same, 1, generator=generator)[:, 0]
     is_other = torch.rand(num, generator=generator) < settings.pose_share
-    changed = {
-        "motion": motion.masked_fill(is_cut, UNKNOWN),
-        "act": batch.act.masked_fill(is_cut, UNKNOWN),
-        "pose": torch.where(is_other, other, batch.pose),
-    }
-    return MoveSamples(**{f.name: changed.get(f.name, getattr(batch, f.name)) for f in fields(MoveSamples)})
+    return replace(
+        batch,
+        motion=motion.masked_fill(is_cut, UNKNOWN),
+        act=batch.act.masked_fill(is_cut, UNKNOWN),
+        pose=torch.where(is_other, other, batch.pose),
+    )
 
 
 # Loss
@@ -272,7 +295,7 @@ def mover_loss(
         "pose": _one_of(network.pose(told, batch.next_motion), batch.next_pose),
         "follows": _binary(out.follows, batch.follows),
         "leaves": _binary(out.leaves, batch.leaves),
-        "free": _binary(out.is_free, batch.is_free),
+        "free": _ground_loss(out.is_free, batch.is_free, settings.shunned_weight),
     }
     loss = (
         parts["motion"]
@@ -288,6 +311,15 @@ def _one_of(logits: Float32[Tensor, "b n"], target: Int64[Tensor, " b"]) -> Floa
     """Mean cross-entropy where the target is known; 0 where it never is."""
     each = functional.cross_entropy(logits, target, ignore_index=UNKNOWN, reduction="sum")
     return each / (target != UNKNOWN).sum().clamp(min=1)
+
+
+def _ground_loss(
+    logit: Float32[Tensor, "b 4"], target: Int64[Tensor, "b 4"], shunned_weight: float
+) -> Float32[Tensor, ""]:
+    """Mean cross-entropy where something is known, tiles never entered counting less."""
+    weight = (target != UNKNOWN) * torch.where(target == SHUNNED, shunned_weight, 1.0)
+    each = functional.binary_cross_entropy_with_logits(logit, (target == FREE).float(), reduction="none")
+    return (each * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _binary(logit: Float32[Tensor, "*n"], target: Int64[Tensor, "*n"]) -> Float32[Tensor, ""]:

@@ -45,3 +45,6 @@ class MoverLossSettings(BaseModel):
     """Weight of the cross-entropy of the scene's end."""
     free_weight: float = Field(default=0.5, ge=0)
     """Weight of the cross-entropy of which tiles can be walked on."""
+    shunned_weight: float = Field(default=0.5, ge=0)
+    """Weight, beside those of entered and closed tiles, of tiles that the player never entered though it stood
+    beside them, and nothing that looks like them."""
