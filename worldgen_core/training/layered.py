@@ -153,7 +153,8 @@ def _train(
         seed=settings.seed,
     )
     windows = Prefetcher(sampler.batch, settings.num_steps)
-    moves = gather_moves(atlas.scenes, network.mover)
+    tolerance = settings.atlas.tolerance if settings.moves.shunned_weight else None
+    moves = gather_moves(atlas.scenes, network.mover, look_tolerance=tolerance)
     try:
         run = run_training(
             LayeredObjective(network, settings, windows, moves),
