@@ -40,7 +40,7 @@ def _run_name() -> str:
 @flow(name=RECIPE, flow_run_name=_run_name)
 def build_pokemon(
     profile: ProfileName = "laptop",
-    model: ModelName = "direct",
+    model: ModelName = "layered",
     data: str = "auto",
     seed: int = 0,
     device: DeviceName = "auto",

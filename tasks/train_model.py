@@ -8,17 +8,27 @@ from tasks.stage import Stage, Workspace, stage
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.layered_settings import LayeredSettings
 
-ModelSettings = DirectSettings | DiamondVaeSettings
+ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings
+
+_MODULES: dict[type[ModelSettings], str] = {
+    DirectSettings: "direct",
+    LayeredSettings: "layered",
+    DiamondVaeSettings: "diamond_vae",
+}
+"""The training's module in worldgen_core/training, which is also the name of the settings' section."""
+
+
+PACKAGES = ("torch", "numpy", "safetensors", "matplotlib")
 
 
 def _core(settings: ModelSettings) -> tuple[str, ...]:
-    if isinstance(settings, DirectSettings):
-        return ("worldgen_core.training.direct", f"worldgen_core.games.{settings.game}")
-    return ("worldgen_core.training.diamond_vae", f"worldgen_core.games.{settings.game}")
+    module = _MODULES[type(settings)]
+    return (f"worldgen_core.training.{module}", f"worldgen_core.games.{settings.game}")
 
 
-@stage(section="train", core=_core, packages=("torch", "numpy", "safetensors", "matplotlib"))
+@stage(section="train", core=_core, packages=PACKAGES)
 def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
     """Train on the dataset (or its latents), from scratch or from the weights of `start`."""
     folders = work.inputs
@@ -26,6 +36,17 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
         from worldgen_core.training.direct import train_direct
 
         return train_direct(
+            settings,
+            folders["dataset"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
+    if isinstance(settings, LayeredSettings):
+        from worldgen_core.training.layered import train_layered
+
+        return train_layered(
             settings,
             folders["dataset"],
             folders.get("start"),
@@ -49,4 +70,6 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
 
 def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
-    return replace(train_model, section="direct" if isinstance(settings, DirectSettings) else "diamond_vae")
+    tracks = isinstance(settings, LayeredSettings)
+    packages = (*PACKAGES, "opencv-python-headless") if tracks else PACKAGES
+    return replace(train_model, section=_MODULES[type(settings)], packages=packages)

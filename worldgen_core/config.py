@@ -19,12 +19,18 @@ from worldgen_core.device import choose_device, choose_precision
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
-from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
+from worldgen_core.names import DEFAULT_MODELS, DeviceName, GameName, ModelName, ProfileName
 from worldgen_core.overrides import merge, partial_model
-from worldgen_core.training import autoencoder_settings, diamond_vae_settings, direct_settings
+from worldgen_core.training import (
+    autoencoder_settings,
+    diamond_vae_settings,
+    direct_settings,
+    layered_settings,
+)
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
 from worldgen_core.video.footage import AUTO, choose_footage, resolve_sources
@@ -55,6 +61,8 @@ class Sections(BaseModel):
     """Stage encode_latents."""
     direct: DirectSettings
     """Stage train_model, model `direct`."""
+    layered: LayeredSettings
+    """Stage train_model, model `layered`."""
     diamond_vae: DiamondVaeSettings
     """Stage train_model, model `diamond-vae`."""
     evaluate: EvaluateSettings
@@ -85,9 +93,10 @@ class Config(Sections):
     """The videos, resolved."""
 
     @property
-    def train(self) -> DirectSettings | DiamondVaeSettings:
+    def train(self) -> DirectSettings | LayeredSettings | DiamondVaeSettings:
         """The settings of the chosen model's training."""
-        return self.direct if self.model == "direct" else self.diamond_vae
+        of_model = {"direct": self.direct, "layered": self.layered, "diamond-vae": self.diamond_vae}
+        return of_model[self.model]
 
     @property
     def dataset_name(self) -> str:
@@ -97,7 +106,7 @@ class Config(Sections):
     @property
     def needs_latents(self) -> bool:
         """Whether the chosen model works in the latent space of an autoencoder."""
-        return self.model != "direct"
+        return self.model == "diamond-vae"
 
     @property
     def variant(self) -> str:
@@ -109,7 +118,7 @@ def make_config(
     game: GameName,
     profile: ProfileName,
     *,
-    model: ModelName = "direct",
+    model: ModelName | None = None,
     seed: int = 0,
     device: DeviceName = "auto",
     data: str = AUTO,
@@ -117,10 +126,12 @@ def make_config(
 ) -> Config:
     """Assemble a profile's settings, resolve device and seed, and merge `overrides` (section → name → value).
 
+    `model` is by default the one that plays best for the game.
     `data` is a folder of videos and action files, for games that are known from footage; `auto` takes the
     usual folder, or else the sample.
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
+    model = model or DEFAULT_MODELS[game]
     footage = choose_footage(game, data) if game in FOOTAGE_GAMES else None
     played = footage.game if footage else game
     sections = _profile(profile, played)
@@ -132,6 +143,9 @@ def make_config(
     changed = merge(changed, overrides or {})
     changed = merge(changed, _digests_of_imports(changed))
     changed = merge(changed, _precisions(changed.model_dump()))
+    if footage is not None and footage.folder is None:
+        # What worldgen recorded itself can be simulated again.
+        changed = merge(changed, {"evaluate": {"world_seed": changed.sample.seed}})
     config = Config(**dict(changed), game=game, profile=profile, model=model, seed=seed)
     if footage is None:
         return config
@@ -181,9 +195,10 @@ def _smoke(game: str) -> Sections:
         autoencoder=autoencoder_settings.smoke(),
         latents=autoencoder_settings.latent_smoke(),
         direct=direct_settings.smoke(),
+        layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
         evaluate=evaluation.smoke(game),
-        benchmark=evaluation.benchmark_smoke(),
+        benchmark=evaluation.benchmark_smoke(game),
         publish=evaluation.publish_smoke(),
     )
 
@@ -198,9 +213,10 @@ def _laptop(game: str) -> Sections:
         autoencoder=autoencoder_settings.laptop(),
         latents=autoencoder_settings.latent_laptop(),
         direct=direct_settings.laptop(),
+        layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
         evaluate=evaluation.laptop(game),
-        benchmark=evaluation.benchmark_laptop(),
+        benchmark=evaluation.benchmark_laptop(game),
         publish=evaluation.publish_laptop(),
     )
 
@@ -215,9 +231,10 @@ def _paper(game: str) -> Sections:
         autoencoder=autoencoder_settings.paper(),
         latents=autoencoder_settings.latent_paper(),
         direct=direct_settings.paper(),
+        layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
         evaluate=evaluation.paper(game),
-        benchmark=evaluation.benchmark_paper(),
+        benchmark=evaluation.benchmark_paper(game),
         publish=evaluation.publish_paper(),
     )
 

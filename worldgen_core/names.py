@@ -7,5 +7,8 @@ from typing import Literal
 GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
 ModelName = Literal["direct", "layered", "diamond-vae"]
+DEFAULT_MODELS: dict[GameName, ModelName] = {"flappy": "direct", "pokemon": "layered"}
+"""What plays best at profile `laptop`: docs/decisions/0003 and 0005."""
+
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "float32", "bf16"]

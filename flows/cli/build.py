@@ -24,7 +24,10 @@ VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
 
 Game = Annotated[GameName, typer.Argument(help="Which game.")]
 Profile = Annotated[ProfileName, typer.Option(help="How big everything is.")]
-Model = Annotated[ModelName, typer.Option(help="Which architecture.")]
+Model = Annotated[
+    ModelName | None,
+    typer.Option(help="Which architecture; by default the one that plays best for the game."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Every stage's randomness derives from it.")]
 Device = Annotated[DeviceName, typer.Option(help="Where to work; auto takes the best one here.")]
 Set = Annotated[list[str], typer.Option("--set", help="A setting: section.name=value. May be repeated.")]
@@ -45,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def build(
     game: Game,
     profile: Profile = "laptop",
-    model: Model = "direct",
+    model: Model = None,
     seed: Seed = 0,
     device: Device = "auto",
     data: Data = "auto",
@@ -64,13 +67,21 @@ def build(
 
     name, recipe, flow = recipe_of(game)
     check_plan(name, recipe, config, force)
-    console.print(f"{name}: profile {profile}, model {model}, seed {seed}, device {config.train.loop.device}")
+    console.print(
+        f"{name}: profile {profile}, model {config.model}, seed {seed}, device {config.train.loop.device}"
+    )
     if config.sources:
         console.print(config.footage)
     asked = {"data": data} if config.sources else {}
     overrides = parse_assignments(set_)
     result = flow(
-        profile=profile, model=model, seed=seed, device=device, overrides=overrides, force=force, **asked
+        profile=profile,
+        model=config.model,
+        seed=seed,
+        device=device,
+        overrides=overrides,
+        force=force,
+        **asked,
     )
     print_summary(console, result.summary, ui_url)
 
@@ -78,7 +89,7 @@ def build(
 def plan(
     game: Game,
     profile: Profile = "laptop",
-    model: Model = "direct",
+    model: Model = None,
     seed: Seed = 0,
     device: Device = "auto",
     data: Data = "auto",
@@ -96,7 +107,7 @@ def plan(
         stages = [{"stage": line.stage, "state": line.state, "reasons": list(line.reasons)} for line in lines]
         typer.echo(json.dumps({"recipe": name, "stages": stages}, indent=2, ensure_ascii=False))
         return
-    title = f"{name} ({profile}, {model}{', ' + config.footage if config.footage else ''})"
+    title = f"{name} ({profile}, {config.model}{', ' + config.footage if config.footage else ''})"
     table = Table("stage", "state", "reasons", title=title, title_justify="left")
     styles = {"fresh": "green", "stale": "yellow", "not needed": "dim"}
     for line in lines:
@@ -107,7 +118,7 @@ def plan(
 def settings(
     game: Game,
     profile: Profile = "laptop",
-    model: Model = "direct",
+    model: Model = None,
     set_: Set = [],  # noqa: B006  # typer copies it
 ) -> None:
     """Print every setting with its value, as JSON."""
@@ -117,7 +128,7 @@ def settings(
 def resolve(
     game: GameName,
     profile: ProfileName,
-    model: ModelName,
+    model: ModelName | None,
     seed: int,
     device: DeviceName,
     assignments: list[str],

@@ -56,7 +56,7 @@ def sample(
 def evaluate(
     game: Game,
     profile: Profile = "laptop",
-    model: Model = "direct",
+    model: Model = None,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How many training seeds; the worst counts.")] = 1,
     device: Device = "auto",
     set_: Set = [],  # noqa: B006  # typer copies it
@@ -71,7 +71,7 @@ def evaluate(
     from worldgen_core.evaluation.report import render_report, summarise
     from worldgen_core.overrides import parse_assignments
 
-    resolve(game, profile, model, 0, device, set_)
+    config = resolve(game, profile, model, 0, device, set_)
     ensure_server(say=lambda text: typer.echo(text, err=True))
     quiet_prefect()
     from flows.games import recipe_of
@@ -79,9 +79,9 @@ def evaluate(
     _, _, flow = recipe_of(game)
     reports: list[dict[str, Any]] = []
     for seed in range(seeds):
-        section = model.replace("-", "_")
+        section = config.model.replace("-", "_")
         changes = parse_assignments([f"{section}.seed={seed}", *set_])
-        result = flow(profile=profile, model=model, device=device, overrides=changes)
+        result = flow(profile=profile, model=config.model, device=device, overrides=changes)
         reports.append(_read_report(result.learned.report))
     report = reports[0] if seeds == 1 else summarise(reports)
     typer.echo(json.dumps(report, indent=2) if as_json else render_report(report))

@@ -13,7 +13,7 @@ from worldgen_core.evaluation.image_panel import image_panel, nearest_frames
 from worldgen_core.evaluation.own_play import Play
 from worldgen_core.evaluation.players_panel import players_panel, survived_frames
 from worldgen_core.evaluation.rollouts import Along
-from worldgen_core.evaluation.settings import PlayableLimits
+from worldgen_core.evaluation.settings import EvaluateSettings
 from worldgen_core.evaluation.stability_panel import segment_series, stability_panel
 from worldgen_core.evaluation.starts import Starts
 from worldgen_core.evaluation.state_panel import columns_to_read, state_panel
@@ -218,7 +218,7 @@ def test_one_bad_segment_is_a_collapse(name: str, level: float) -> None:
 
 
 def test_criteria_need_a_value_and_every_limit() -> None:
-    limits = PlayableLimits()
+    limits = EvaluateSettings(game="flappy")
     perfect = {
         "state": {
             **{f"bird_found_{after}": 1.0 for after in (32, 64, 128)},

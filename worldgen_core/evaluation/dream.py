@@ -56,23 +56,44 @@ def dream_along(
     rows: Int64[np.ndarray, " rows"],
     into: Dream,
     *,
+    gives_truth: bool = True,
     seed: int,
     count: Count,
 ) -> None:
     """Dream from the chosen starts under their actions, in one batch, into the same rows of `into`.
 
-    What the game draws at random comes from the truth where the model can take it.
+    What the game draws at random comes from the truth where the model can take it, unless `gives_truth` is
+    off.
     """
     num_wanted = into.num_dreamt[rows]
     context = array_to_tensor(starts.context[rows])
     model.reset(context, array_to_tensor(starts.context_action[rows]), seed=seed)
     for j in range(int(num_wanted.max())):
-        truth = array_to_tensor(starts.truth[rows, j])
+        truth = array_to_tensor(starts.truth[rows, j]) if gives_truth else None
         prediction = model.step(array_to_tensor(starts.action[rows, j]), truth=truth)
         still = j < num_wanted
         into.frames[rows[still], j] = prediction.frame.cpu().numpy()[still]
         into.terminated[rows[still], j] = _end_probability(prediction)[still]
         count(len(rows))
+
+
+@torch.inference_mode()
+def dream_on(
+    model: WorldModel,
+    context: UInt8[np.ndarray, "b t h w c"],
+    context_action: Int64[np.ndarray, "b past"],
+    action: Int64[np.ndarray, "b n"],
+    *,
+    seed: int,
+    count: Count,
+) -> UInt8[np.ndarray, "b n h w c"]:
+    """Dream on under actions, in one batch, with the model's own chance."""
+    frames = np.empty((*action.shape, *context.shape[2:]), np.uint8)
+    model.reset(array_to_tensor(context), array_to_tensor(context_action), seed=seed)
+    for j in range(action.shape[1]):
+        frames[:, j] = model.step(array_to_tensor(action[:, j])).frame.cpu().numpy()
+        count(len(frames))
+    return frames
 
 
 class DreamSlots:

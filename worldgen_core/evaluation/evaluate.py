@@ -11,7 +11,7 @@ from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation.animation import compose, write_gif
 from worldgen_core.evaluation.measure import Measured, measure_recorded, measure_simulated
-from worldgen_core.evaluation.pictures import write_curves, write_filmstrip, write_own_play
+from worldgen_core.evaluation.pictures import write_curves, write_filmstrip, write_own_play, write_walks
 from worldgen_core.evaluation.report import headline, make_report, markdown_report
 from worldgen_core.evaluation.settings import EvaluateSettings
 from worldgen_core.games.catalogue import get_game
@@ -37,7 +37,8 @@ def evaluate(
 ) -> Outcome:
     """Measure the model in `model` on play that training never saw.
 
-    Writes report.json and report.md, sample.gif, filmstrip.png, own_play.png and curves.png.
+    Writes report.json and report.md, sample.gif, filmstrip.png, own_play.png, curves.png, and walks.png where
+    the player can be tracked.
     Determinism: on one device the same settings and weights give the same bytes.
     Raises: ConfigError if model and settings are of different games; CheckpointError for a damaged model.
     """
@@ -64,7 +65,12 @@ def evaluate(
         | {"num_passed": report["num_passed"], "num_criteria": report["num_criteria"]},
         notes={"duration_s": round(time.perf_counter() - started_s, 2), "device": device},
         headline=headline(report),
-        figures=("filmstrip.png", "sample.gif", "curves.png", "own_play.png"),
+        figures=(
+            "filmstrip.png",
+            "sample.gif",
+            "curves.png",
+            "walks.png" if measured.walks else "own_play.png",
+        ),
     )
 
 
@@ -73,6 +79,8 @@ def _write_pictures(settings: EvaluateSettings, card: ModelCard, measured: Measu
     along = measured.along
     write_filmstrip(along.starts, along.dream, out / "filmstrip.png", scale=min(settings.sample_scale, 2))
     write_own_play(measured.own, out / "own_play.png", scale=1)
+    if measured.walks:
+        write_walks(measured.walks, out / "walks.png", scale=min(settings.sample_scale, 2))
 
 
 def _write_gif(settings: EvaluateSettings, card: ModelCard, measured: Measured, path: Path) -> None:

@@ -68,6 +68,9 @@ def image_panel(
         for name, frames in candidates.items():
             panel[f"{name}psnr_{after}"] = _mean(psnr(frames, truth)) if len(rows) else None
             panel[f"{name}ssim_{after}"] = _mean(ssim(frames, truth)) if len(rows) else None
+        panel[f"psnr_gain_db_{after}"] = (
+            panel[f"psnr_{after}"] - panel[f"copy_last_psnr_{after}"] if len(rows) else None
+        )
         panel[f"sharpness_ratio_{after}"] = (
             _mean(sharpness(candidates[""])) / _mean(sharpness(truth)) if len(rows) else None
         )

@@ -18,9 +18,11 @@ from worldgen_core.evaluation.dream import Dream
 from worldgen_core.evaluation.image_panel import HORIZONS
 from worldgen_core.evaluation.own_play import Play
 from worldgen_core.evaluation.starts import Starts
+from worldgen_core.evaluation.walks_panel import Walk
 
 STRIP_FRAMES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 _GAP, _LEFT, _TOP = 4, 64, 20
+_WALK_COLUMNS, _WALK_ROWS = 9, 4
 _DREAM, _TRUE, _PLAIN = "#c2410c", "#1d4ed8", "#6b7280"
 
 Strip = tuple[str, Sequence[UInt8[np.ndarray, "h w c"]]]
@@ -40,6 +42,21 @@ def write_filmstrip(starts: Starts, dream: Dream, path: Path, *, scale: int) -> 
     _save_png(_draw_strips(strips, [str(after) for after in afters], scale), path)
 
 
+def write_walks(walks: Sequence[Walk], path: Path, *, scale: int) -> None:
+    """The recording above the dream, at even distances, of a few walks."""
+    num_frames = len(walks[0].action)
+    columns = np.linspace(1, num_frames, min(_WALK_COLUMNS, num_frames)).astype(int)
+    chosen = [
+        walks[index] for index in np.linspace(0, len(walks) - 1, min(_WALK_ROWS, len(walks))).astype(int)
+    ]
+    strips: list[Strip] = [
+        (name, [frames[column - 1] for column in columns])
+        for walk in chosen
+        for name, frames in (("game", walk.truth), ("dream", walk.dream))
+    ]
+    _save_png(_draw_strips(strips, [str(column) for column in columns], scale), path)
+
+
 def write_own_play(own: Play, path: Path, *, scale: int) -> None:
     """A row per player, in the dream with its own chance, at even distances."""
     names = list(dict.fromkeys(own.players))
@@ -50,7 +67,7 @@ def write_own_play(own: Play, path: Path, *, scale: int) -> None:
 
 
 def write_curves(report: Mapping[str, Any], path: Path) -> None:
-    """Bird found, height error, PSNR and sharpness over time, as far as they were measured."""
+    """What was found of the player, PSNR and sharpness over time, as far as they were measured."""
     figure = Figure(figsize=(9, 6), dpi=80, layout="constrained")
     axes = figure.subplots(2, 2)
     state = report["series"].get("state")
@@ -64,6 +81,14 @@ def write_curves(report: Mapping[str, Any], path: Path) -> None:
             {"height_error_px": (_DREAM, "dream"), "reader_height_error_px": (_TRUE, "reader alone")},
         )
         _label(axes[0][1], "mean height error (native px)", "frames dreamt")
+    walks = report["series"].get("walks")
+    if walks:
+        _lines(axes[0][0], walks, {"found": (_DREAM, "dream"), "reader_found": (_TRUE, "reader alone")})
+        _label(axes[0][0], "player where it belongs (share of frames)", "frames of a walk")
+        _lines(axes[0][1], walks, {"facing": (_DREAM, "dream")})
+        _label(axes[0][1], "player faces as in the recording", "frames of a walk")
+        axes[0][0].set_ylim(0, 1.05)
+        axes[0][1].set_ylim(0, 1.05)
     _psnr_lines(axes[1][0], report["panels"]["images"])
     _lines(
         axes[1][1],

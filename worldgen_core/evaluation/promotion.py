@@ -5,7 +5,7 @@ The rule goes down a list and stops at the first line that decides; no two panel
 1. No champion yet: the model becomes the champion, whatever it can do, so that there is something to play.
 2. More of its long rollouts collapse than the champion's: refused. 3. It passes more criteria of a playable
 dream: promoted; fewer: refused. 4. Mean height error after 32 frames smaller by more than a margin:
-promoted; otherwise refused. Where the game has no simulator, PSNR after 16 frames takes that place.
+promoted; otherwise refused. Where the game has no heights to read, PSNR after 16 frames takes that place.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def judge_promotion(
 def _judge_tie(
     settings: PublishSettings, candidate: Mapping[str, Any], incumbent: Mapping[str, Any], reasons: list[str]
 ) -> Verdict:
-    if candidate["num_criteria"]:
+    if "state" in candidate["panels"]:
         name, unit, sign, margin = "height_error_px_32", "px", -1, settings.min_height_gain_px
         what, panel = "mean height error after 32 frames", "state"
     else:

@@ -22,6 +22,9 @@ _PANEL_TITLES = {
     "images": "3 Pictures by horizon",
     "distribution": "4 Distribution of frames",
     "stability": "5 Stability over thousands of frames",
+    "moves": "1 What keys do, by the player's tracked position",
+    "walks": "5 Long walks under recorded actions",
+    "true": "1 State against the true simulator, same actions",
 }
 
 
@@ -33,7 +36,7 @@ def make_report(
     series: Mapping[str, Mapping[str, list[Any]]],
 ) -> dict[str, Any]:
     """Join panels and criteria; numbers are rounded to six digits, so that equal runs give equal bytes."""
-    rows = judge(panels, settings.limits)
+    rows = judge(panels, settings)
     report = {
         "format_version": FORMAT_VERSION,
         "game": settings.game,
@@ -156,7 +159,17 @@ def _criteria_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         limit = ("at least " if row["at_least"] else "at most ") + show(row["limit"])
         reader = "" if row["reader"] is None else show(row["reader"])
         table.append([row["name"], show(row["value"]), limit, reader, "yes" if row["passed"] else "NO"])
+    if any("stretch" in row for row in rows):
+        _insert(table, 3, "better still", [show(row["stretch"]) if "stretch" in row else "" for row in rows])
+    if any("beside" in row for row in rows):
+        _insert(table, -1, "beside", [show(row["beside"]) if "beside" in row else "" for row in rows])
     return table
+
+
+def _insert(table: list[list[str]], at: int, name: str, cells: Sequence[str]) -> None:
+    """Add a column to a table whose first row is the head."""
+    for line, cell in zip(table, [name, *cells], strict=True):
+        line.insert(at, cell)
 
 
 def _text_table(rows: Sequence[Sequence[str]]) -> list[str]:

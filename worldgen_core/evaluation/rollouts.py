@@ -48,8 +48,17 @@ class AlongJobs:
     """Dreams along held-out clips, group by group, the longest first."""
 
     def __init__(
-        self, pool: JobPool, starts: Starts, *, read: Read | None, seed: int, batch_size: int, meter: Meter
+        self,
+        pool: JobPool,
+        starts: Starts,
+        *,
+        read: Read | None,
+        gives_truth: bool,
+        seed: int,
+        batch_size: int,
+        meter: Meter,
     ) -> None:
+        self._gives_truth = gives_truth
         blank = np.full(starts.action.shape, np.nan, dtype=np.float32)
         self._along = Along(starts, blank_dream(starts), blank.copy(), blank.copy())
         groups = list(enumerate(rows_by_length(starts, batch_size)))
@@ -76,7 +85,9 @@ class AlongJobs:
         meter: Meter,
     ) -> None:
         along = self._along
-        dream_along(model, along.starts, rows, along.dream, seed=seed, count=meter)
+        dream_along(
+            model, along.starts, rows, along.dream, gives_truth=self._gives_truth, seed=seed, count=meter
+        )
         if read is not None:
             # Choosing rows by an index array copies them, so heights go back by the same index.
             wanted = columns_to_read(along.starts.alive)[rows]

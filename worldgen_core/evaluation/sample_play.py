@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64, UInt8
 from worldgen_core.evaluation.dream import Dream, blank_dream, dream_along
 from worldgen_core.evaluation.players import make_player
 from worldgen_core.evaluation.starts import Starts, play_on, true_context
+from worldgen_core.evaluation.walks_panel import Walk
 from worldgen_core.games.base import Game
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.seeds import derive_seed
@@ -57,6 +58,14 @@ def play_sample(
         action=np.concatenate([part.action for part in parts]),
         truth_over=np.concatenate([part.truth_over for part in parts]),
         dream_over=np.concatenate([part.dream_over for part in parts]),
+    )
+
+
+def walk_sample(walk: Walk, num_frames: int) -> Sample:
+    """The beginning of a walk."""
+    nowhere = np.zeros(len(walk.action[:num_frames]), np.bool_)
+    return Sample(
+        walk.truth[:num_frames], walk.dream[:num_frames], walk.action[:num_frames], nowhere, nowhere
     )
 
 

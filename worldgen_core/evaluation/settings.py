@@ -6,8 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worldgen_core.evaluation import tile_settings
+from worldgen_core.evaluation.tile_settings import TileSettings
 from worldgen_core.names import DeviceName, ModelName
 from worldgen_core.neutral import NEUTRAL
+
+TILE_GAMES = ("overworld", "pokemon")
+"""Games recorded at 15 frames a second: to play them, twice that is enough, and four times better."""
 
 
 class PlayableLimits(BaseModel):
@@ -56,6 +61,9 @@ class EvaluateSettings(BaseModel):
     """Seeds of all held-out play derive from it by name, so they never meet the seeds of training."""
     truth: Literal["simulator", "recording"] = "simulator"
     """What the dream is held against; a recording offers fewer panels."""
+    world_seed: int | None = Field(default=None, ge=0)
+    """Seed of the world that a recording shows, where worldgen recorded it itself: then its simulator is held
+    against the dream, too. None: a recording of something else."""
     device: DeviceName = "cpu"
     """Where the model dreams; figures from different devices differ in their last digits."""
     num_threads: int = Field(default=2, ge=1, le=64, json_schema_extra=NEUTRAL)
@@ -85,7 +93,9 @@ class EvaluateSettings(BaseModel):
     sample_max_bytes: int = Field(default=1_500_000, ge=1)
     """Size from which on sample.gif is enlarged less."""
     limits: PlayableLimits = PlayableLimits()
-    """What counts as playable."""
+    """What counts as playable in a game of lives and heights."""
+    tiles: TileSettings = TileSettings()
+    """How much is measured, and what counts as playable, where the player walks on tiles."""
 
     @property
     def num_blind_slots(self) -> int:
@@ -118,6 +128,8 @@ class BenchmarkSettings(BaseModel):
     """Repeats; the median counts, so that a short disturbance does not."""
     min_frames_per_s: float = Field(default=100.0, ge=0)
     """Least frames a second for the dream to count as fluent."""
+    stretch_frames_per_s: float | None = None
+    """What would be better still; shown, and never judged. None: nothing is shown."""
 
 
 class PublishSettings(BaseModel):
@@ -146,6 +158,7 @@ def smoke(game: str = "flappy") -> EvaluateSettings:
         num_nearest_frames=100,
         sample_frames=60,
         sample_scale=2,
+        tiles=tile_settings.smoke(),
     )
 
 
@@ -167,19 +180,22 @@ def paper(game: str = "flappy") -> EvaluateSettings:
     )
 
 
-def benchmark_smoke() -> BenchmarkSettings:
+def benchmark_smoke(game: str = "flappy") -> BenchmarkSettings:
     """About a second."""
-    return BenchmarkSettings(num_warmup_frames=3, num_frames=20, num_repeats=3)
+    few = {"num_warmup_frames": 3, "num_frames": 20, "num_repeats": 3}
+    return benchmark_laptop(game).model_copy(update=few)
 
 
-def benchmark_laptop() -> BenchmarkSettings:
+def benchmark_laptop(game: str = "flappy") -> BenchmarkSettings:
     """About ten seconds at 100 frames a second."""
+    if game in TILE_GAMES:
+        return BenchmarkSettings(min_frames_per_s=30.0, stretch_frames_per_s=60.0)
     return BenchmarkSettings()
 
 
-def benchmark_paper() -> BenchmarkSettings:
+def benchmark_paper(game: str = "flappy") -> BenchmarkSettings:
     """The laptop's measurement, on the best device there is."""
-    return BenchmarkSettings(device="auto")
+    return benchmark_laptop(game).model_copy(update={"device": "auto"})
 
 
 def publish_smoke() -> PublishSettings:

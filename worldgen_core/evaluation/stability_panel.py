@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from worldgen_core.evaluation.own_play import Play
 
@@ -14,7 +14,9 @@ _MAX_BRIGHTNESS_SHIFT = 30.0
 _MIN_MOTION_RATIO = 0.2
 
 
-def stability_panel(dream: Play, reference: Play, *, segment_frames: int) -> dict[str, Any]:
+def stability_panel(
+    dream: Play, reference: Play, *, segment_frames: int, is_varied: bool = False
+) -> dict[str, Any]:
     """Compare every segment of the long dreams with the mean of true play under the same player.
 
     A segment's `sharpness_ratio` falls where pictures blur and rises where they crumble, `brightness_shift`
@@ -22,6 +24,10 @@ def stability_panel(dream: Play, reference: Play, *, segment_frames: int) -> dic
     its sharpness leaves [0.5, 2], its brightness shifts by more than 30, or its motion falls below a fifth.
     The worst of each is quoted, and where it was: `worst_segment` has the player, the slot and the first
     frame of the segment that is farthest off in sharpness.
+
+    `is_varied` says that true play shows scenes of many kinds, rooms and woods, and times of standing still:
+    a segment then has collapsed where it leaves the range of all true ones by as much, and where the whole
+    slot moves less than a fifth of what the true play of that slot does.
     """
     columns = _segments(dream.over.shape[1], segment_frames)
     true_mean = {name: _reference(reference, name) for name in set(dream.players)}
@@ -36,6 +42,8 @@ def stability_panel(dream: Play, reference: Play, *, segment_frames: int) -> dic
     low, high = _SHARPNESS_BOUNDS
     collapsed = (sharp_ratio < low) | (sharp_ratio > high)
     collapsed |= (shift > _MAX_BRIGHTNESS_SHIFT) | (motion_ratio < _MIN_MOTION_RATIO)
+    if is_varied:
+        collapsed = _outside_all(sharp, bright, reference, segment_frames) | _stands_still(dream, reference)
     distance = np.abs(np.log(np.maximum(sharp_ratio, 1e-6)))
     slot, segment = np.unravel_index(int(distance.argmax()), distance.shape)
     return {
@@ -72,6 +80,26 @@ def segment_series(dream: Play, reference: Play, *, segment_frames: int) -> dict
 def _segments(num_frames: int, segment_frames: int) -> list[np.ndarray]:
     """Columns of each segment; a short rest joins the last one."""
     return np.array_split(np.arange(num_frames), max(num_frames // segment_frames, 1))
+
+
+def _outside_all(
+    sharp: np.ndarray, bright: np.ndarray, reference: Play, segment_frames: int
+) -> Bool[np.ndarray, "s segments"]:
+    """Segments that are outside of what any true segment shows."""
+    columns = _segments(reference.over.shape[1], segment_frames)
+    true_sharp, true_bright = (
+        np.stack([_mean(values[:, part]) for part in columns])
+        for values in (reference.sharpness, reference.brightness)
+    )
+    low, high = _SHARPNESS_BOUNDS
+    outside = (sharp < low * true_sharp.min()) | (sharp > high * true_sharp.max())
+    outside |= bright < true_bright.min() - _MAX_BRIGHTNESS_SHIFT
+    return outside | (bright > true_bright.max() + _MAX_BRIGHTNESS_SHIFT)
+
+
+def _stands_still(dream: Play, reference: Play) -> Bool[np.ndarray, "s 1"]:
+    """Slots whose pictures hardly move, although the true ones of the same slot do."""
+    return (_mean(dream.motion) < _MIN_MOTION_RATIO * _mean(reference.motion))[:, None]
 
 
 def _reference(reference: Play, name: str) -> tuple[float, float, float]:

@@ -261,8 +261,11 @@ class TileGame(GameFacts):
 
     `tile_size` is in native pixels. `make_simulator(seed)` returns a simulator that stands where the seed
     says; a life never ends. `read_state` reads recorded frames, true ones and dreamt ones.
+    `locate(frame, world_seed)` is a simulator that stands as a recorded or dreamt frame shows, in the world
+    of that seed; None where nobody is found in it.
     """
 
     tile_size: int
     make_simulator: Callable[[int], TileSimulator]
     read_state: Callable[[Frame], TileState]
+    locate: Callable[[Frame, int], TileSimulator | None]

@@ -7,6 +7,7 @@ and moves the picture by two whole pixels in each.
 from __future__ import annotations
 
 from worldgen_core.games.base import ModelAssumptions, TileGame
+from worldgen_core.games.overworld_finding import locate
 from worldgen_core.games.overworld_pixels import TILE
 from worldgen_core.games.overworld_reader import read_state
 from worldgen_core.games.overworld_render import NATIVE_HEIGHT, NATIVE_WIDTH
@@ -57,4 +58,5 @@ GAME = TileGame(
     tile_size=TILE,
     make_simulator=make_simulator,
     read_state=read_state,
+    locate=locate,
 )

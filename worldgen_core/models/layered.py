@@ -1,8 +1,8 @@
 """The `layered` world model at play: a canvas of the world, and a player that a mover network walks over it.
 
 Every dream has a canvas (worldgen_core/models/layered_canvas.py), which begins with what the context frames
-show besides the player. A step asks the mover where player and camera go, has the tile network draw what comes
-into view for the first time, and paints the player's pose on top.
+show besides the player. A step asks the mover where player and camera go, has the tile network draw what
+comes into view for the first time, and paints the player's pose on top.
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ class LayeredWorldModel:
         last = slice(-_REST_FRAMES - 1, None)
         if is_found[last].all() and (world[last] == world[-1]).all():
             return array_to_tensor((world[-1] - np.array(self._network.shape.game.anchor)) % side)
-        costs = grid_costs(array_to_tensor(picture), array_to_tensor(is_known), self._network.book.cpu(), side)
+        costs = grid_costs(
+            array_to_tensor(picture), array_to_tensor(is_known), self._network.book.cpu(), side
+        )
         corner = torch.tensor(divmod(int(costs.argmin()), side))
         return (array_to_tensor(camera[-1]) + corner) % side
 

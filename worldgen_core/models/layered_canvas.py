@@ -1,7 +1,7 @@
 """The canvas of a dream: the player-free world as far as it was seen or drawn, in world coordinates.
 
-Known pixels are never touched again, so what has scrolled away comes back as it was. Where the screen is about
-to show land that nobody has looked at, whole tiles are decided once, by the tile network, and drawn.
+Known pixels are never touched again, so what has scrolled away comes back as it was. Where the screen is
+about to show land that nobody has looked at, whole tiles are decided once, by the tile network, and drawn.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Canvas:
         """The cells of a window of `shape` tiles with a screen at `camera` in its middle."""
         rows, columns = self._cells(self._spans(camera, size))
         starts = [
-            (span.start + span.stop - length) // 2 for span, length in zip((rows, columns), shape, strict=True)
+            (span.start + span.stop - length) // 2
+            for span, length in zip((rows, columns), shape, strict=True)
         ]
         return slice(starts[0], starts[0] + shape[0]), slice(starts[1], starts[1] + shape[1])
 
@@ -81,7 +82,9 @@ class Canvas:
     ) -> Bool[Tensor, "rows columns"]:
         """Cells of a window that a screen at `camera` shows and that are not wholly known."""
         rows, columns = self._cells(self._spans(camera, size))
-        wanted = torch.zeros(window[0].stop - window[0].start, window[1].stop - window[1].start, dtype=torch.bool)
+        wanted = torch.zeros(
+            window[0].stop - window[0].start, window[1].stop - window[1].start, dtype=torch.bool
+        )
         inside = (
             slice(rows.start - window[0].start, rows.stop - window[0].start),
             slice(columns.start - window[1].start, columns.stop - window[1].start),

@@ -78,7 +78,9 @@ class TileNetwork(nn.Module):
         self.embed = nn.Embedding(num_tiles + 1, arch.embedding)
         self.position = nn.Parameter(torch.zeros(channels, arch.rows, arch.columns))
         self.stem = nn.Conv2d(arch.embedding, channels, 3, padding=1)
-        self.first = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in _DILATIONS)
+        self.first = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in _DILATIONS
+        )
         self.second = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in _DILATIONS)
         self.overall = nn.ModuleList(nn.Linear(channels, channels) for _ in _DILATIONS)
         self.output = nn.Conv2d(channels, num_tiles, 1)

@@ -22,7 +22,9 @@ def distances(
     """
     known = is_known.float()
     values = patches * known
-    total = (values.square().sum(1, keepdim=True) - 2 * values @ book.T + known @ book.square().T).clamp(min=0)
+    total = (values.square().sum(1, keepdim=True) - 2 * values @ book.T + known @ book.square().T).clamp(
+        min=0
+    )
     count = known.sum(1, keepdim=True)
     return torch.where(count > 0, total / count.clamp(min=1), torch.inf)
 

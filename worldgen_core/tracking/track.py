@@ -30,11 +30,17 @@ class PlayerTrack:
 
 
 def track_player(
-    frames: UInt8[np.ndarray, "t h w 3"], camera: CameraTrack, reader: SpriteReader
+    frames: UInt8[np.ndarray, "t h w 3"],
+    camera: CameraTrack,
+    reader: SpriteReader,
+    *,
+    near: tuple[int, int] | None = None,
 ) -> PlayerTrack:
-    """The player through consecutive frames; after cuts and fades it is looked for everywhere."""
+    """The player through consecutive frames; after cuts and fades it is looked for everywhere.
+
+    `near` is where (x, y) it is known to be in the first frame.
+    """
     sightings: list[Sighting] = []
-    near: tuple[int, int] | None = None
     num_lost = 0
     for frame, is_new in zip(frames, camera.is_cut | camera.is_dark, strict=True):
         sighting = reader.read(frame, None if is_new else near)

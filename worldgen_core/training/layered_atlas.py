@@ -1,7 +1,8 @@
 """From scenes to maps of tiles: where tiles' corners are, which tiles there are, and what lies where.
 
-A scene's map is a mosaic of all that its camera saw, one cell a tile, the median over the frames that show the
-cell whole: people who walk and water that glitters drop out. k-means over the cells of all maps makes the book.
+A scene's map is a mosaic of all that its camera saw, one cell a tile, the median over the frames that show
+the cell whole: people who walk and water that glitters drop out. k-means over the cells of all maps makes the
+book.
 """
 
 from __future__ import annotations
@@ -87,9 +88,7 @@ def make_atlas(scenes: Sequence[Scene], tile_px: int, settings: AtlasSettings, *
     others = [_on_grid(scene, book, tile_px) for scene in scenes if not scene.is_on_grid]
     cells += [_cells_of(scene, tile_px, settings.look_every) for scene in others]
     maps = tuple(_map_of(own, book) for own in cells if len(own.where))
-    kept = tuple(
-        scene for scene, own in zip([*resting, *others], cells, strict=True) if len(own.where)
-    )
+    kept = tuple(scene for scene, own in zip([*resting, *others], cells, strict=True) if len(own.where))
     return Atlas(maps, book, kept, anchor)
 
 
@@ -129,7 +128,7 @@ def _random_tiles(
 
 
 def _strangeness(tiles: Float32[Tensor, "n p"]) -> float:
-    """Mean distance in grey levels to the most similar other tile; flat tiles tell nothing and are left out."""
+    """Mean distance in grey levels to the most similar other tile; flat ones tell nothing."""
     busy = tiles[tiles.std(dim=1) > 8.0]
     if len(busy) < 2:
         return float("inf")
@@ -154,9 +153,12 @@ def _cells_of(scene: Scene, tile_px: int, look_every: int) -> _Cells:
     patches: list[np.ndarray] = []
     for frame in range(0, len(scene.frames), look_every):
         first = (scene.grid - scene.camera[frame]) % tile_px
-        rows, columns = ((size - at) // tile_px for size, at in zip(scene.frames.shape[1:3], first, strict=True))
+        rows, columns = (
+            (size - at) // tile_px for size, at in zip(scene.frames.shape[1:3], first, strict=True)
+        )
         spans = tuple(
-            slice(int(at), int(at) + int(num) * tile_px) for at, num in zip(first, (rows, columns), strict=True)
+            slice(int(at), int(at) + int(num) * tile_px)
+            for at, num in zip(first, (rows, columns), strict=True)
         )
         tiles = cut_tiles(array_to_tensor(scene.frames[frame][spans]), tile_px).flatten(0, 1).numpy()
         known = cut_tiles(array_to_tensor(scene.is_known[frame][spans][..., None]), tile_px).flatten(0, 1)
@@ -168,9 +170,7 @@ def _cells_of(scene: Scene, tile_px: int, look_every: int) -> _Cells:
     return _medians(np.concatenate(keys), np.concatenate(patches), scene, tile_px)
 
 
-def _medians(
-    keys: Int64[np.ndarray, "n 2"], patches: np.ndarray, scene: Scene, tile_px: int
-) -> _Cells:
+def _medians(keys: Int64[np.ndarray, "n 2"], patches: np.ndarray, scene: Scene, tile_px: int) -> _Cells:
     if not len(keys):
         return _Cells(keys, patches.astype(np.float32), (0, 0))
     cells, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -189,7 +189,7 @@ def _spread(group: np.ndarray) -> np.ndarray:
 def make_book(
     pictures: Float32[Tensor, "n p"], settings: AtlasSettings, *, seed: int
 ) -> Float32[Tensor, "k p"]:
-    """A tile for every look that is further than the tolerance from all others, then k-means; commonest first."""
+    """A tile for every look further than the tolerance from all others, then k-means; commonest first."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = pictures[torch.randperm(len(pictures), generator=generator)]
     book = shuffled[:1]
@@ -223,7 +223,9 @@ def _add_strange(
 def nearest(pictures: Float32[Tensor, "n p"], book: Float32[Tensor, "k p"]) -> Int64[Tensor, " n"]:
     """Index of the nearest tile of each picture."""
     chunks = pictures.split(_CHUNK)
-    return torch.cat([distances(part, torch.ones_like(part, dtype=torch.bool), book).argmin(1) for part in chunks])
+    return torch.cat(
+        [distances(part, torch.ones_like(part, dtype=torch.bool), book).argmin(1) for part in chunks]
+    )
 
 
 def _means(

@@ -1,4 +1,4 @@
-"""Takes recorded episodes apart into what the `layered` model learns from: a world without a player, and a player.
+"""Takes recorded episodes apart for the `layered` model: into a world without a player, and a player.
 
 A scene is a stretch of an episode between cuts and black frames, in one system of world coordinates. Camera,
 player and what is behind it come from worldgen_core/tracking; here they are joined, cut at the borders of
@@ -123,7 +123,7 @@ def find_scenes(tracked: Sequence[Tracked], bank: SpriteBank, settings: Tracking
             "the grid of tiles: the player never rests",
             expected=f"stretches of at least {MIN_FRAMES} frames in which the player is found and rests",
             found=f"{len(scenes)} stretches without a rest",
-            next_step="give longer footage, or look at it with `worldgen doctor DIR`: are there cuts throughout?",
+            next_step="give longer footage, or look at it with `worldgen doctor DIR`: is it full of cuts?",
         )
     return scenes
 
@@ -163,7 +163,7 @@ def _scenes_of(tracked: Tracked, bank: SpriteBank, settings: TrackingSettings) -
 
 
 def stretches(camera: CameraTrack) -> list[tuple[int, int]]:
-    """(start, stop) of every run of at least `MIN_FRAMES` frames that no cut and no black frame interrupts."""
+    """(start, stop) of every run of at least `MIN_FRAMES` frames without a cut or a black frame."""
     is_border = camera.is_cut | camera.is_dark
     starts = np.flatnonzero(~camera.is_dark & (is_border | np.concatenate([[True], camera.is_dark[:-1]])))
     found: list[tuple[int, int]] = []

@@ -1,7 +1,7 @@
 """Which windows of tiles the tile network learns from: a pure function of seed and step.
 
-A window shows what a player may have seen by now: the screen, and some of the way to it. What it has to tell are
-the rows and columns that come into view next, tiles behind the player, and now and then a larger part.
+A window shows what a player may have seen by now: the screen, and some of the way to it. What it has to tell
+are the rows and columns that come into view next, tiles behind the player, and now and then a larger part.
 """
 
 from __future__ import annotations
