@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worldgen_core.tracking.settings import STEPS, TrackingSettings
+from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 from worldgen_core.tracking.sprites import SpriteBank
 
 
@@ -67,7 +67,6 @@ def make_game(
     speed_px: int,
 ) -> MoverGame:
     """Gather what the mover needs to know."""
-    facings = list(STEPS)
     keys = [settings.movement.get(name) for name in action_names]
     home_y, home_x = bank.home.tolist()
     return MoverGame(
@@ -79,5 +78,5 @@ def make_game(
         box=(bank.box.height, bank.box.width),
         anchor=anchor,
         pose_facing=tuple(bank.facing.tolist()),
-        key_facing=tuple(-1 if key is None else facings.index(key) for key in keys),
+        key_facing=tuple(-1 if key is None else FACINGS.index(key) for key in keys),
     )

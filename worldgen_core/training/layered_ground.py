@@ -1,8 +1,8 @@
 """Which tiles can be walked on, guessed from where the player never went.
 
 Footage holds few keys pressed against walls, so a network that learns from presses alone walks over roofs.
-People go where they can: a tile beside which the player stood, which it never entered, and whose look it never
-entered anywhere, is taken to be closed. Looks that are walked on somewhere say nothing.
+People go where they can: a tile beside which the player stood, which it never entered, and whose look it
+never entered anywhere, is taken to be closed. Looks that are walked on somewhere say nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worldgen_core.models.layered_state import UNKNOWN
 from worldgen_core.tracking.settings import STEPS
 
 CLOSED, FREE, SHUNNED = 0, 1, 2
-"""Of a neighbouring tile: a key was pressed towards it in vain; entered; never entered, nor any that looks so."""
+"""Of a neighbouring tile: a key was pressed towards it in vain; entered; no tile like it was entered."""
 _CHUNK = 2048
 
 

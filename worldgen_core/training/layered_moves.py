@@ -143,7 +143,7 @@ class _Targets:
         self.is_useful: Bool[np.ndarray, " t"] = is_useful.numpy()
 
     def _pose(self) -> tuple[Int64[Tensor, " t"], Bool[Tensor, " t"]]:
-        """Poses without early turns, and where those are: a new key's facing before the key can have shown."""
+        """Poses without early turns, and where those are: a new key's facing before it can have shown."""
         pose, facing = array_to_tensor(self.scene.pose), array_to_tensor(self.scene.facing)
         before = torch.cat([facing[:1], facing[:-1]])
         is_new = self.key != torch.cat([self.key[:1], self.key[:-1]])

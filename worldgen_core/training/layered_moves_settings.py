@@ -46,10 +46,10 @@ class MoverLossSettings(BaseModel):
     free_weight: float = Field(default=0.5, ge=0)
     """Weight of the cross-entropy of which tiles can be walked on."""
     shunned_weight: float = Field(default=0.2, ge=0)
-    """Weight, beside those of entered and closed tiles, of tiles that the player stood beside and never entered,
-    nor anything that looks like them; 0 means off."""
+    """Weight, beside those of entered and closed tiles, of tiles that the player stood beside and never
+    entered, nor anything that looks like them; 0 means off."""
     novel_weight: float = Field(default=0.1, ge=0)
-    """Weight of looks that the game does not have, which count as free: a player who sees a room for the first
-    time can walk in it. Raising it makes unseen walls less solid."""
+    """Weight of looks that the game does not have, which count as free: a player who sees a room for the
+    first time can walk in it. Raising it makes unseen walls less solid."""
     shunned_tolerance: float = Field(default=20.0, ge=0)
     """Grey levels (root mean square) by which tiles that look alike differ; raising it spares more tiles."""
