@@ -67,3 +67,8 @@ def test_another_variant_of_a_union_takes_nothing_over_from_the_old_one(tmp_path
     plain = make_config("flappy", "laptop", device="cpu").autoencoder.architecture
     assert merged.model_dump() != plain.model_dump()
     assert merged.name == plain.name
+
+
+def test_footage_for_a_game_that_is_played_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="flappy is played here"):
+        make_config("flappy", "smoke", device="cpu", data=str(tmp_path))
