@@ -48,7 +48,19 @@ def learn(
     game and dataset. It is measured as the new model is: on the same play, under the same settings.
     """
     model = _train(config, dataset, call, start)
-    rival = incumbent or _incumbent(config, model)
+    return _compare(config, model, dataset, call, incumbent or _incumbent(config, model))
+
+
+def keep(config: Config, champion: Champion, dataset: ArtifactRef, call: Steps, *, reason: str) -> Learned:
+    """Leave a champion as it is, since `reason`; its measurements are found again, or made anew."""
+    for stage in (train_autoencoder, encode_latents, train_model_of(config.train)):
+        call.not_needed(stage, reason)
+    return _compare(config, champion.model, dataset, call, _incumbent(config, champion.model))
+
+
+def _compare(
+    config: Config, model: ArtifactRef, dataset: ArtifactRef, call: Steps, rival: Champion | None
+) -> Learned:
     bar = None if rival is None else _measure_again(config, rival, dataset, call)
     report = call(evaluate, config.evaluate, model=model, dataset=dataset)
     call(benchmark, config.benchmark, model=model)

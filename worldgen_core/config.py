@@ -33,7 +33,7 @@ from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
-from worldgen_core.video.footage import AUTO, choose_footage, resolve_sources
+from worldgen_core.video.footage import AUTO, Footage, choose_footage, resolve_sources
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
 from worldgen_core.video.source_settings import SourceSettings
@@ -132,7 +132,7 @@ def make_config(
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
     model = model or DEFAULT_MODELS[game]
-    footage = choose_footage(game, data) if game in FOOTAGE_GAMES else None
+    footage = _footage(game, data)
     played = footage.game if footage else game
     sections = _profile(profile, played)
     shared = {"game": played, "seed": seed, "device": choose_device(device).type, "model": model}
@@ -151,6 +151,20 @@ def make_config(
         return config
     sources = resolve_sources(footage, config.slices, config.sample)
     return config.model_copy(update={"data": data, "footage": footage.description, "sources": sources})
+
+
+def _footage(game: GameName, data: str) -> Footage | None:
+    """Where the game's videos are; None for a game that is played here."""
+    if game in FOOTAGE_GAMES:
+        return choose_footage(game, data)
+    if data != AUTO:
+        raise ConfigError(
+            "data",
+            expected=f"nothing, since {game} is played here; footage is for {', '.join(FOOTAGE_GAMES)}",
+            found=data,
+            next_step="leave it out",
+        )
+    return None
 
 
 def _digests_of_imports(sections: Sections) -> dict[str, Any]:

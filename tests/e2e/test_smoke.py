@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,13 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.champions import read_champion
 from storage.manifest import Manifest
-from tasks.fingerprint import is_neutral
+from tests.e2e.fingerprints import unseen_modules
 from worldgen_core.config import make_config
 from worldgen_core.names import ModelName
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae")
-
-LOADED_FOR_DECLARATIONS = {"storage", "storage.records"}
-"""What settings and errors load for a type or a base class; a core that uses them imports them itself."""
 
 CORES = {
     "train_agent": ("worldgen_core.agents.train:train_agent", []),
@@ -159,27 +153,4 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
         "encode_latents": "latents",
     }  # fmt: skip
     settings = getattr(config, sections.get(stage, stage))
-    class_name = f"{type(settings).__module__}:{type(settings).__name__}"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.e2e.audit", core, class_name),
-            *(settings.model_dump_json(), json.dumps(inputs), str(tmp_path)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    loaded = [
-        name
-        for name in json.loads(done.stdout.splitlines()[-1])
-        if not is_neutral(name) and name not in LOADED_FOR_DECLARATIONS
-    ]
-    seen = set(manifest.key_parts.code)
-    unseen = [
-        name
-        for name in loaded
-        if not {f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"} & seen
-    ]
-    assert unseen == []
+    assert unseen_modules(core, settings, inputs, manifest, tmp_path) == []

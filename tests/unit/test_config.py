@@ -98,3 +98,8 @@ def test_how_fast_a_dream_must_be_depends_on_the_game(
 ) -> None:
     benchmark = make_config(game, profile, device="cpu").benchmark
     assert (benchmark.min_frames_per_s, benchmark.stretch_frames_per_s) == (least, better)
+
+
+def test_footage_for_a_game_that_is_played_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="flappy is played here"):
+        make_config("flappy", "smoke", device="cpu", data=str(tmp_path))
