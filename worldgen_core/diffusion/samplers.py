@@ -50,6 +50,11 @@ class SamplerSettings(BaseModel):
             raise ValueError(f"sigma_min ({self.sigma_min}) must be below sigma_max ({self.sigma_max})")
         return self
 
+    @property
+    def num_evaluations(self) -> int:
+        """Network calls a sample."""
+        return self.num_steps if self.method == "euler" else 2 * self.num_steps - 1
+
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """D(x; sigma), from x (b, c, h, w) and sigma (b,): the expected clean sample given a noisy one."""
