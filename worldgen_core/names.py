@@ -9,3 +9,5 @@ ProfileName = Literal["smoke", "laptop", "paper"]
 ModelName = Literal["direct", "diamond-vae"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "float32", "bf16"]
+CompatName = Literal["paper", "diamond"]
+"""Where published code departs from its paper: do as the paper says, or as DIAMOND's code does."""

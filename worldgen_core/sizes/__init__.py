@@ -1,1 +1,1 @@
-"""What each model costs at each profile: parameters, FLOPs, runs a frame, memory, beside what was published."""
+"""What each model costs at each profile (parameters, FLOPs, runs a frame, memory) beside published counts."""
