@@ -6,16 +6,18 @@ from dataclasses import replace
 
 from tasks.stage import Stage, Workspace, stage
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
 
-ModelSettings = DirectSettings | DiamondVaeSettings
+ModelSettings = DirectSettings | DiamondVaeSettings | DiamondSettings
 
 
 def _core(settings: ModelSettings) -> tuple[str, ...]:
     if isinstance(settings, DirectSettings):
         return ("worldgen_core.training.direct", f"worldgen_core.games.{settings.game}")
-    return ("worldgen_core.training.diamond_vae", f"worldgen_core.games.{settings.game}")
+    name = "diamond" if isinstance(settings, DiamondSettings) else "diamond_vae"
+    return (f"worldgen_core.training.{name}", f"worldgen_core.games.{settings.game}")
 
 
 @stage(section="train", core=_core, packages=("torch", "numpy", "safetensors", "matplotlib"))
@@ -28,6 +30,18 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
         return train_direct(
             settings,
             folders["dataset"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
+    if isinstance(settings, DiamondSettings):
+        from worldgen_core.training.diamond import train_diamond
+
+        return train_diamond(
+            settings,
+            folders["dataset"],
+            folders["upsampler"],
             folders.get("start"),
             out=work.out,
             resume=work.resume,
@@ -49,4 +63,6 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
 
 def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
+    if isinstance(settings, DiamondSettings):
+        return replace(train_model, section=settings.model.replace("-", "_"))
     return replace(train_model, section="direct" if isinstance(settings, DirectSettings) else "diamond_vae")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import count
 
@@ -35,3 +36,17 @@ class WaveNoise:
     def __call__(self, shape: tuple[int, ...]) -> Tensor:
         """Return the next draw."""
         return 2**0.5 * wave(shape, float(next(self._phases)))
+
+
+class WaveNoiseByShape:
+    """The n-th draw of each shape has phase 1000 n + the number of values, whatever is drawn between."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[int, ...]] = Counter()
+
+    def __call__(self, *shape: int | tuple[int, ...], **_kwargs: object) -> Tensor:
+        """Return the next draw; called as `torch.randn` is."""
+        sizes = tuple(torch.Size(shape[0] if isinstance(shape[0], tuple) else shape))  # pyright: ignore[reportArgumentType]  # both ways to say a shape
+        self._counts[sizes] += 1
+        phase = float(1000 * self._counts[sizes] + torch.Size(sizes).numel())
+        return 2**0.5 * wave(sizes, phase)

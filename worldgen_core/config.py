@@ -21,8 +21,14 @@ from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
 from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
 from worldgen_core.overrides import merge, partial_model
-from worldgen_core.training import autoencoder_settings, diamond_vae_settings, direct_settings
+from worldgen_core.training import (
+    autoencoder_settings,
+    diamond_settings,
+    diamond_vae_settings,
+    direct_settings,
+)
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
+from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.video import sample_settings
@@ -57,6 +63,14 @@ class Sections(BaseModel):
     """Stage train_model, model `direct`."""
     diamond_vae: DiamondVaeSettings
     """Stage train_model, model `diamond-vae`."""
+    diamond: DiamondSettings
+    """Stage train_model, model `diamond`."""
+    diamond_small: DiamondSettings
+    """Stage train_model, model `diamond-small`."""
+    upsampler: UpsamplerSettings
+    """Stage train_upsampler, model `diamond`."""
+    upsampler_small: UpsamplerSettings
+    """Stage train_upsampler, model `diamond-small`."""
     evaluate: EvaluateSettings
     """Stage evaluate."""
     benchmark: BenchmarkSettings
@@ -85,9 +99,19 @@ class Config(Sections):
     """The videos, resolved."""
 
     @property
-    def train(self) -> DirectSettings | DiamondVaeSettings:
+    def train(self) -> DirectSettings | DiamondVaeSettings | DiamondSettings:
         """The settings of the chosen model's training."""
-        return self.direct if self.model == "direct" else self.diamond_vae
+        return {
+            "direct": self.direct,
+            "diamond-vae": self.diamond_vae,
+            "diamond": self.diamond,
+            "diamond-small": self.diamond_small,
+        }[self.model]
+
+    @property
+    def train_upsampler(self) -> UpsamplerSettings | None:
+        """The settings of the training of the chosen model's upsampler; None: it has none."""
+        return {"diamond": self.upsampler, "diamond-small": self.upsampler_small}.get(self.model)
 
     @property
     def dataset_name(self) -> str:
@@ -97,7 +121,7 @@ class Config(Sections):
     @property
     def needs_latents(self) -> bool:
         """Whether the chosen model works in the latent space of an autoencoder."""
-        return self.model != "direct"
+        return self.model == "diamond-vae"
 
     @property
     def variant(self) -> str:
@@ -182,6 +206,10 @@ def _smoke(game: str) -> Sections:
         latents=autoencoder_settings.latent_smoke(),
         direct=direct_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
+        diamond=diamond_settings.smoke(),
+        diamond_small=diamond_settings.smoke_small(),
+        upsampler=diamond_settings.upsampler_smoke(),
+        upsampler_small=diamond_settings.upsampler_smoke_small(),
         evaluate=evaluation.smoke(game),
         benchmark=evaluation.benchmark_smoke(),
         publish=evaluation.publish_smoke(),
@@ -199,6 +227,10 @@ def _laptop(game: str) -> Sections:
         latents=autoencoder_settings.latent_laptop(),
         direct=direct_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
+        diamond=diamond_settings.laptop(),
+        diamond_small=diamond_settings.laptop_small(),
+        upsampler=diamond_settings.upsampler_laptop(),
+        upsampler_small=diamond_settings.upsampler_laptop_small(),
         evaluate=evaluation.laptop(game),
         benchmark=evaluation.benchmark_laptop(),
         publish=evaluation.publish_laptop(),
@@ -216,6 +248,10 @@ def _paper(game: str) -> Sections:
         latents=autoencoder_settings.latent_paper(),
         direct=direct_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
+        diamond=diamond_settings.paper(),
+        diamond_small=diamond_settings.paper_small(),
+        upsampler=diamond_settings.upsampler_paper(),
+        upsampler_small=diamond_settings.upsampler_paper_small(),
         evaluate=evaluation.paper(game),
         benchmark=evaluation.benchmark_paper(),
         publish=evaluation.publish_paper(),

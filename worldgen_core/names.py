@@ -6,7 +6,7 @@ from typing import Literal
 
 GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
-ModelName = Literal["direct", "diamond-vae"]
+ModelName = Literal["direct", "diamond-vae", "diamond", "diamond-small"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "float32", "bf16"]
 CompatName = Literal["paper", "diamond"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.closed_form import WaveNoise, wave, wave_weights
+from tests.closed_form import WaveNoise, WaveNoiseByShape, wave, wave_weights
 from worldgen_core.diffusion.edm import preconditioners
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
@@ -21,6 +21,8 @@ from worldgen_core.models.pixel_denoiser import (
     PixelStageSettings,
     draw_frame,
 )
+from worldgen_core.models.upsampler import enlarged
+from worldgen_core.training.diamond_objective import DiamondLossSettings, DiamondObjective, PixelBatch
 
 REFERENCE: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "references" / "diamond.json").read_text()
@@ -135,3 +137,20 @@ def test_end_head_is_a_part_of_its_own() -> None:
     denoiser = PixelDenoiser(network("denoiser").settings.model_copy(update={"end_width": 4}), num_actions=3)
     frames = torch.zeros(2, 3, HEIGHT, WIDTH)
     assert denoiser.end_logit(frames, frames).shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["denoiser", "upsampler"])
+def test_loss_along_a_dream_agrees_with_the_authors_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoiser = network(name)
+    num_frames = denoiser.num_context_frames + 2
+    act = torch.tensor([[0, 2, 1, 0], [1, 1, 0, 2]])[:, :num_frames]
+    obs, guide = wave((2, num_frames, 3, HEIGHT, WIDTH), 1.0), None
+    if name == "upsampler":
+        low = wave((2, num_frames, 3, 2, 3), 1.0)
+        obs = wave((2, num_frames, 3, 10, 15), 2.0)
+        guide = torch.stack([enlarged(frame, (10, 15)) for frame in low.unbind(1)], dim=1)
+    batch = PixelBatch(obs, act, torch.zeros_like(act, dtype=torch.bool), guide)
+    objective = DiamondObjective(denoiser, DiamondLossSettings(), lambda _: batch)
+    monkeypatch.setattr(torch, "randn", WaveNoiseByShape())
+    loss = objective.loss(0, torch.Generator())["loss"].item()
+    assert loss == pytest.approx(REFERENCE["losses"][name], rel=1e-5)

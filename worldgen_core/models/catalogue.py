@@ -5,5 +5,7 @@ from __future__ import annotations
 MODEL_MODULES = {
     "direct": "worldgen_core.models.direct",
     "diamond-vae": "worldgen_core.models.diamond_vae",
+    "diamond": "worldgen_core.models.diamond",
+    "diamond-small": "worldgen_core.models.diamond",
 }
 """Model name → module with `load(folder, card, device)`."""

@@ -272,6 +272,13 @@ class FourierFeatures(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
+def block_convolutions(network: nn.Module) -> list[nn.Parameter]:
+    """Return the 3x3 convolutions inside the blocks of a network that holds U-Nets, for Muon."""
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    convolutions: list[nn.Conv2d] = [conv for block in blocks for conv in (block.conv1, block.conv2)]
+    return [conv.weight for conv in convolutions]  # pyright: ignore[reportReturnType]  # stub
+
+
 def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:
     """Return a 3x3 convolution that keeps height and width."""
     return nn.Conv2d(width_in, width_out, kernel_size=3, padding=1)

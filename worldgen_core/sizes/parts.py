@@ -12,8 +12,11 @@ from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
+from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
+from worldgen_core.models.upsampler import Upsampler
 from worldgen_core.names import ModelName
 from worldgen_core.sizes.measure import Part
+from worldgen_core.training.diamond_settings import DiamondSettings
 
 PartsOf = Callable[[Config, int, int, int], list[Part]]
 
@@ -64,5 +67,41 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     ]
 
 
-PARTS_OF: dict[ModelName, PartsOf] = {"direct": direct_parts, "diamond-vae": diamond_vae_parts}
+def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The low-resolution denoiser with its head, and the upsampler."""
+    settings, upsampler_settings = config.train, config.train_upsampler
+    assert isinstance(settings, DiamondSettings)
+    assert upsampler_settings is not None
+    denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=num_actions)
+    upsampler = Upsampler(upsampler_settings.upsampler, height=height, width=width)
+    low, full, one = torch.zeros(1, 3, *upsampler.low_size), torch.zeros(1, 3, height, width), torch.ones(1)
+    act = torch.zeros(1, denoiser.num_context_frames, dtype=torch.int64)
+    past = PixelContext(low[:, None].expand(-1, denoiser.num_context_frames, -1, -1, -1), act, one)
+    seen = torch.zeros(1, upsampler.denoiser.num_context_frames + 1, 3, height, width)
+    guided = PixelContext(seen, None, None)
+    parts = [
+        Part(
+            "denoiser",
+            (denoiser.unet,),
+            lambda: denoiser(low, one, past),
+            settings.stage.sampler.num_evaluations,
+        ),
+        Part(
+            "upsampler",
+            (upsampler.denoiser.unet,),
+            lambda: upsampler.denoiser(full, one, guided),
+            upsampler.settings.stage.sampler.num_evaluations,
+        ),
+    ]
+    if denoiser.end_head is not None:
+        parts.insert(1, Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(low, low), 1))
+    return parts
+
+
+PARTS_OF: dict[ModelName, PartsOf] = {
+    "direct": direct_parts,
+    "diamond-vae": diamond_vae_parts,
+    "diamond": diamond_parts,
+    "diamond-small": diamond_parts,
+}
 """How to take each model apart: (configuration, number of actions, height, width) → parts."""

@@ -11,6 +11,9 @@ TAESD = {"encoder": 1_222_532, "decoder": 1_222_531}
 
 PUBLISHED: dict[tuple[str, int], dict[str, int]] = {
     ("diamond-vae", 2): {"denoiser": 73_830_788, **TAESD},
+    ("diamond", 51): {"denoiser": 330_489_219, "upsampler": 51_149_187},
+    ("diamond", 2): {"denoiser": 330_464_131, "upsampler": 51_149_187},
+    ("diamond-small", 2): {"denoiser": 73_827_331, "upsampler": 30_306_691},
 }
 """By model and number of actions."""
 
