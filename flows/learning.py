@@ -21,6 +21,7 @@ from tasks.publish_model import publish
 from tasks.steps import Steps
 from tasks.train_autoencoder import train_autoencoder
 from tasks.train_model import train_model_of
+from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
 from worldgen_core.names import ModelName
 
@@ -70,11 +71,12 @@ def _compare(
 
 def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None) -> ArtifactRef:
     train_model = train_model_of(config.train)
+    upsampler = _upsampler(config, dataset, call, start)
     if not config.needs_latents:
         reason = f"{config.model} works on pixels"
         call.not_needed(train_autoencoder, reason)
         call.not_needed(encode_latents, reason)
-        return call(train_model, config.train, dataset=dataset, start=start)
+        return call(train_model, config.train, dataset=dataset, upsampler=upsampler, start=start)
     if start is not None:
         # The latents of its own autoencoder are all that a model knows; its folder holds that, too.
         call.not_needed(train_autoencoder, "the model to train on from brings its own")
@@ -85,6 +87,20 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
     )
+
+
+def _upsampler(
+    config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None
+) -> ArtifactRef | None:
+    """What enlarges the frames of a model in two stages; None for a model in one."""
+    settings = config.train_upsampler
+    if settings is None:
+        call.not_needed(train_upsampler, f"{config.model} makes full frames itself")
+        return None
+    if start is not None:
+        call.not_needed(train_upsampler, "the model to train on from brings its own")
+        return start
+    return call(train_upsampler_of(settings), settings, dataset=dataset)
 
 
 def _incumbent(config: Config, model: ArtifactRef) -> Champion | None:

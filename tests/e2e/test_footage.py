@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
     },
     "benchmark": {"num_warmup_frames": 1, "num_frames": 10, "num_repeats": 1},
 }
-"""Far below the sizes of profile smoke. A new model is a word in MODELS, a section here, two lines in CORES."""
+"""Far below profile smoke. A new model is a word in MODELS, a section here, two lines in CORES."""
 
 CORES = {
     "make_sample": "tests.e2e.audit:record_sample",

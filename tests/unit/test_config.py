@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -13,13 +14,14 @@ from worldgen_core.names import GameName, ModelName, ProfileName
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
-@pytest.mark.parametrize("model", ["direct", "diamond-vae"])
+@pytest.mark.parametrize("model", get_args(ModelName))
 def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: ModelName) -> None:
     config = make_config("flappy", profile, model=model, seed=3, device="cpu")
     assert config.train.seed == config.agent.seed == config.autoencoder.seed == 3
     assert {config.train.loop.device, config.autoencoder.loop.device, config.evaluate.device} == {"cpu"}
     assert config.evaluate.model == config.benchmark.model == model
     assert config.needs_latents == (model == "diamond-vae")
+    assert (config.train_upsampler is not None) == (model in ("diamond", "diamond-small"))
 
 
 @pytest.mark.parametrize(("has_amx", "expected"), [(True, "bf16"), (False, "float32")])
