@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
     },
     "benchmark": {"num_warmup_frames": 1, "num_frames": 10, "num_repeats": 1},
 }
-"""Far below the sizes of profile smoke. A new model is a word in MODELS, a section here, two lines in CORES."""
+"""Far below the sizes of profile smoke. A new model: a word in MODELS, a section here, two lines in CORES."""
 
 CORES = {
     "make_sample": "tests.e2e.audit:record_sample",
@@ -222,7 +222,7 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
     sampled: dict[str, BuildResult], store: ArtifactStore, tmp_path: Path, stage_name: str
 ) -> None:
     stage, _, name = stage_name.partition("/")
-    model = next((model for model in MODELS if model == name), MODELS[0])
+    model = MODELS[[*map(str, MODELS)].index(name)] if name else MODELS[0]
     config, manifest = config_of("auto", model), manifest_of(sampled[model], stage)
     settings = {
         "make_sample": config.sample,
