@@ -200,10 +200,10 @@ def test_nights_train_on_where_there_is_a_new_video_and_only_there(
     assert not nights[2]["promoted"]
 
 
-def test_a_video_without_an_episode_is_no_news(
+def test_nights_of_the_sample_have_nothing_to_learn(
     site: Path, sampled: dict[str, BuildResult], store: ArtifactStore
 ) -> None:
-    """The sample never grows: its nights have nothing to learn."""
+    """The sample never grows."""
     result = night("auto")
     assert states(result)["train_model"] == "not needed"
     assert set(states(result).values()) == {"cached", "not needed"}
