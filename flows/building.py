@@ -63,11 +63,12 @@ def plan(recipe: Recipe, config: Config, *, name: str, forced: Sequence[str] = (
 def build(recipe: Recipe, config: Config, *, recipe_name: str, forced: Sequence[str] = ()) -> BuildResult:
     """Run the stages that are stale, promote the model if it is better, and say what happened."""
     lines = plan(recipe, config, name=recipe_name, forced=forced)
-    publish_plan(recipe_name, [PlanRow(line.stage, line.state, line.reasons) for line in lines])
+    rows = [PlanRow(line.stage, line.state, line.reasons) for line in lines]
+    publish_plan(recipe_name, rows, about=config.footage)
     store = open_store()
     store.clear_leftovers()
-    facts = {"recipe": recipe_name, "device": config.train.loop.device, "footage": config.footage}
-    logger.info("building", extra=facts)
+    about = [config.footage] if config.footage else []
+    logger.info("%s: %s", recipe_name, ", ".join([*about, f"device {config.train.loop.device}"]))
     runner = Runner(
         store,
         recipe=recipe_name,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.building import BuildResult, build
+from flows.datasets import played
 from flows.learning import Learned, learn
-from tasks.capture import capture
 from tasks.steps import Steps
-from tasks.train_agent import train_agent
 from worldgen_core.config import Config, Overrides, make_config
 from worldgen_core.names import DeviceName, ModelName, ProfileName
 
@@ -17,9 +16,7 @@ RECIPE = "build-flappy"
 
 def flappy_recipe(config: Config, call: Steps) -> Learned:
     """The stages, in order."""
-    policies = call(train_agent, config.agent)
-    dataset = call(capture, config.capture, policies=policies)
-    return learn(config, dataset, call)
+    return learn(config, played(config, call), call)
 
 
 @flow(name=RECIPE, flow_run_name="{profile}-{model}-seed{seed}")

@@ -21,6 +21,7 @@ from tasks.publish_model import publish
 from tasks.steps import Steps
 from tasks.train_autoencoder import train_autoencoder
 from tasks.train_model import train_model_of
+from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
 from worldgen_core.names import ModelName
 
@@ -48,7 +49,19 @@ def learn(
     game and dataset. It is measured as the new model is: on the same play, under the same settings.
     """
     model = _train(config, dataset, call, start)
-    rival = incumbent or _incumbent(config, model)
+    return _compare(config, model, dataset, call, incumbent or _incumbent(config, model))
+
+
+def keep(config: Config, champion: Champion, dataset: ArtifactRef, call: Steps, *, reason: str) -> Learned:
+    """Leave a champion as it is, since `reason`; its measurements are found again, or made anew."""
+    for stage in (train_autoencoder, encode_latents, train_model_of(config.train)):
+        call.not_needed(stage, reason)
+    return _compare(config, champion.model, dataset, call, _incumbent(config, champion.model))
+
+
+def _compare(
+    config: Config, model: ArtifactRef, dataset: ArtifactRef, call: Steps, rival: Champion | None
+) -> Learned:
     bar = None if rival is None else _measure_again(config, rival, dataset, call)
     report = call(evaluate, config.evaluate, model=model, dataset=dataset)
     call(benchmark, config.benchmark, model=model)
@@ -58,11 +71,12 @@ def learn(
 
 def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None) -> ArtifactRef:
     train_model = train_model_of(config.train)
+    upsampler = _upsampler(config, dataset, call, start)
     if not config.needs_latents:
         reason = f"{config.model} works on pixels"
         call.not_needed(train_autoencoder, reason)
         call.not_needed(encode_latents, reason)
-        return call(train_model, config.train, dataset=dataset, start=start)
+        return call(train_model, config.train, dataset=dataset, upsampler=upsampler, start=start)
     if start is not None:
         # The latents of its own autoencoder are all that a model knows; its folder holds that, too.
         call.not_needed(train_autoencoder, "the model to train on from brings its own")
@@ -73,6 +87,20 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
     )
+
+
+def _upsampler(
+    config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None
+) -> ArtifactRef | None:
+    """What enlarges the frames of a model in two stages; None for a model in one."""
+    settings = config.train_upsampler
+    if settings is None:
+        call.not_needed(train_upsampler, f"{config.model} makes full frames itself")
+        return None
+    if start is not None:
+        call.not_needed(train_upsampler, "the model to train on from brings its own")
+        return start
+    return call(train_upsampler_of(settings), settings, dataset=dataset)
 
 
 def _incumbent(config: Config, model: ArtifactRef) -> Champion | None:

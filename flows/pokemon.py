@@ -6,10 +6,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.building import BuildResult, build
+from flows.datasets import sliced
 from flows.learning import Learned, learn
-from tasks.make_sample import make_sample
-from tasks.slice_video import slice_video
-from tasks.slice_videos import slice_videos
 from tasks.steps import Steps
 from worldgen_core.config import Config, Overrides, make_config
 from worldgen_core.names import DeviceName, ModelName, ProfileName
@@ -19,15 +17,8 @@ RECIPE = "build-pokemon"
 
 
 def pokemon_recipe(config: Config, call: Steps) -> Learned:
-    """The stages, in order; a video is a unit of its own."""
-    sample = None
-    if all(source.folder is None for source in config.sources):
-        sample = call(make_sample, config.sample)
-    else:
-        call.not_needed(make_sample, config.footage)
-    parts = call.each(slice_video, {source.source: source for source in config.sources}, sample=sample)
-    dataset = call(slice_videos, config.slices, **parts)
-    return learn(config, dataset, call)
+    """The stages, in order."""
+    return learn(config, sliced(config, call), call)
 
 
 def _run_name() -> str:

@@ -42,10 +42,11 @@ def read_champion(root: Path, game: str, dataset_name: str) -> Champion | None:
     return _read_pointer(path) if path.is_file() else None
 
 
-def require_champion(root: Path, game: str, dataset_name: str) -> Champion:
+def require_champion(root: Path, game: str, dataset_name: str, *, build: str = "") -> Champion:
     """The champion of a game and dataset.
 
-    Raises: StorageError before the first promotion, with what to build.
+    Raises: StorageError before the first promotion, with the command that builds one (by default the plain
+    one of the game).
     """
     champion = read_champion(root, game, dataset_name)
     if champion is None:
@@ -53,7 +54,7 @@ def require_champion(root: Path, game: str, dataset_name: str) -> Champion:
             f"no champion of {game}, dataset {dataset_name}",
             expected="a promoted model",
             found=f"nothing in {_folder(root, game, dataset_name)}",
-            next_step=f"worldgen build {game}",
+            next_step=build or f"worldgen build {game}",
         )
     return champion
 

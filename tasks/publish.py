@@ -73,11 +73,12 @@ def current_run() -> RunIds | None:
     return None
 
 
-def publish_plan(recipe: str, rows: Sequence[PlanRow]) -> UUID | None:
-    """Show which stages are fresh and which will run, and why."""
+def publish_plan(recipe: str, rows: Sequence[PlanRow], *, about: str = "") -> UUID | None:
+    """Show which stages are fresh and which will run, and why; `about` says on what."""
     table = [{"stage": row.stage, "state": row.state, "reasons": "; ".join(row.reasons)} for row in rows]
     num_stale = sum(row.state == "stale" for row in rows)
-    return _create("table", f"{recipe}-plan", json.dumps(table), f"{num_stale} of {len(rows)} stages to run")
+    description = f"{num_stale} of {len(rows)} stages to run" + (f"; {about}" if about else "")
+    return _create("table", f"{recipe}-plan", json.dumps(table), description)
 
 
 def publish_stage(manifest: Manifest, folder: Path) -> UUID | None:

@@ -6,19 +6,20 @@ from dataclasses import replace
 
 from tasks.stage import Stage, Workspace, stage
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 
-ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings
+ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings
 
 _MODULES: dict[type[ModelSettings], str] = {
     DirectSettings: "direct",
     LayeredSettings: "layered",
     DiamondVaeSettings: "diamond_vae",
+    DiamondSettings: "diamond",
 }
-"""The training's module in worldgen_core/training, which is also the name of the settings' section."""
-
+"""The training's module in worldgen_core/training."""
 
 PACKAGES = ("torch", "numpy", "safetensors", "matplotlib")
 
@@ -54,6 +55,18 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
             resume=work.resume,
             progress=work.progress,
         )
+    if isinstance(settings, DiamondSettings):
+        from worldgen_core.training.diamond import train_diamond
+
+        return train_diamond(
+            settings,
+            folders["dataset"],
+            folders["upsampler"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
     from worldgen_core.training.diamond_vae import train_diamond_vae
 
     return train_diamond_vae(
@@ -72,4 +85,5 @@ def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
     tracks = isinstance(settings, LayeredSettings)
     packages = (*PACKAGES, "opencv-python-headless") if tracks else PACKAGES
-    return replace(train_model, section=_MODULES[type(settings)], packages=packages)
+    named = settings.model if isinstance(settings, DiamondSettings) else _MODULES[type(settings)]
+    return replace(train_model, section=named.replace("-", "_"), packages=packages)

@@ -54,23 +54,41 @@ class Walk:
     facing: np.ndarray
 
 
+@dataclass
+class Walker:
+    """Somebody on a map; a step runs on to the tile's edge, the map's edge blocks the way."""
+
+    ground: np.ndarray
+    at: np.ndarray
+    """The tile's upper left corner (y, x) on the map."""
+    facing: int = 1
+    offset: int = 0
+    """Pixels that are left of the step."""
+    speed: int = SPEED
+
+    def step(self, action: int) -> None:
+        if not self.offset and action:
+            self.facing = action - 1
+            goal = self.at + np.array(STEPS[FACINGS[self.facing]]) * TILE
+            is_free = (goal >= 0).all() and (goal <= np.array(self.ground.shape[:2]) - TILE).all()
+            self.offset = TILE if is_free else 0
+        length = min(self.speed, self.offset)
+        self.at = self.at + np.array(STEPS[FACINGS[self.facing]]) * length
+        self.offset -= length
+
+    def draw(self, phase: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frame, the sprite's place (y, x) on the screen, and the camera's (y, x) on the map."""
+        return _draw(self.ground, self.at, self.facing, phase if self.offset else 0)
+
+
 def take_walk(script: list[tuple[int, int]], seed: int = 0, start: tuple[int, int] = (10, 13)) -> Walk:
-    """Play a script of (action, frames); a step runs on to the tile's edge, the map's edge blocks the way."""
-    ground = draw_map(seed)
-    at, facing, offset = np.array(start) * TILE, 1, 0
+    """Play a script of (action, frames)."""
+    walker = Walker(draw_map(seed), np.array(start) * TILE)
     actions = np.concatenate([np.full(count, action) for action, count in script])
     rows = []
-    for index, action in enumerate(actions):
-        rows.append((*_draw(ground, at, facing, (index // 2) % 2 if offset else 0), facing))
-        if not offset and action:
-            facing = int(action) - 1
-            step = np.array(STEPS[FACINGS[facing]])
-            goal = at + step * TILE
-            is_free = (goal >= 0).all() and (goal <= np.array(ground.shape[:2]) - TILE).all()
-            offset = TILE if is_free else 0
-        if offset:
-            at = at + np.array(STEPS[FACINGS[facing]]) * SPEED
-            offset -= SPEED
+    for index, action in enumerate(actions.tolist()):
+        rows.append((*walker.draw((index // 2) % 2), walker.facing))
+        walker.step(action)
     frames, place, camera, facings = zip(*rows, strict=True)
     return Walk(np.stack(frames), actions, np.stack(place), np.stack(camera), np.array(facings))
 
@@ -89,10 +107,10 @@ def _draw(
 def paint(frame: np.ndarray, place: np.ndarray, facing: int, phase: int = 0) -> None:
     """Draw the walker, clipped at the frame's edge."""
     colour, mask = sprite(facing, phase)
-    for row, column in np.argwhere(mask):
-        y, x = place[0] + row, place[1] + column
-        if 0 <= y < frame.shape[0] and 0 <= x < frame.shape[1]:
-            frame[y, x] = colour[row, column]
+    rows, columns = np.nonzero(mask)
+    ys, xs = rows + place[0], columns + place[1]
+    inside = (ys >= 0) & (ys < frame.shape[0]) & (xs >= 0) & (xs < frame.shape[1])
+    frame[ys[inside], xs[inside]] = colour[rows[inside], columns[inside]]
 
 
 def long_script(num_walks: int, seed: int = 0) -> list[tuple[int, int]]:

@@ -23,17 +23,19 @@ from worldgen_core.names import DEFAULT_MODELS, DeviceName, GameName, ModelName,
 from worldgen_core.overrides import merge, partial_model
 from worldgen_core.training import (
     autoencoder_settings,
+    diamond_settings,
     diamond_vae_settings,
     direct_settings,
     layered_settings,
 )
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
+from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
-from worldgen_core.video.footage import AUTO, choose_footage, resolve_sources
+from worldgen_core.video.footage import AUTO, Footage, choose_footage, resolve_sources
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
 from worldgen_core.video.source_settings import SourceSettings
@@ -65,6 +67,14 @@ class Sections(BaseModel):
     """Stage train_model, model `layered`."""
     diamond_vae: DiamondVaeSettings
     """Stage train_model, model `diamond-vae`."""
+    diamond: DiamondSettings
+    """Stage train_model, model `diamond`."""
+    diamond_small: DiamondSettings
+    """Stage train_model, model `diamond-small`."""
+    upsampler: UpsamplerSettings
+    """Stage train_upsampler, model `diamond`."""
+    upsampler_small: UpsamplerSettings
+    """Stage train_upsampler, model `diamond-small`."""
     evaluate: EvaluateSettings
     """Stage evaluate."""
     benchmark: BenchmarkSettings
@@ -93,10 +103,20 @@ class Config(Sections):
     """The videos, resolved."""
 
     @property
-    def train(self) -> DirectSettings | LayeredSettings | DiamondVaeSettings:
+    def train(self) -> DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings:
         """The settings of the chosen model's training."""
-        of_model = {"direct": self.direct, "layered": self.layered, "diamond-vae": self.diamond_vae}
-        return of_model[self.model]
+        return {
+            "direct": self.direct,
+            "layered": self.layered,
+            "diamond-vae": self.diamond_vae,
+            "diamond": self.diamond,
+            "diamond-small": self.diamond_small,
+        }[self.model]
+
+    @property
+    def train_upsampler(self) -> UpsamplerSettings | None:
+        """The settings of the training of the chosen model's upsampler; None: it has none."""
+        return {"diamond": self.upsampler, "diamond-small": self.upsampler_small}.get(self.model)
 
     @property
     def dataset_name(self) -> str:
@@ -132,7 +152,7 @@ def make_config(
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
     model = model or DEFAULT_MODELS[game]
-    footage = choose_footage(game, data) if game in FOOTAGE_GAMES else None
+    footage = _footage(game, data)
     played = footage.game if footage else game
     sections = _profile(profile, played)
     shared = {"game": played, "seed": seed, "device": choose_device(device).type, "model": model}
@@ -151,6 +171,20 @@ def make_config(
         return config
     sources = resolve_sources(footage, config.slices, config.sample)
     return config.model_copy(update={"data": data, "footage": footage.description, "sources": sources})
+
+
+def _footage(game: GameName, data: str) -> Footage | None:
+    """Where the game's videos are; None for a game that is played here."""
+    if game in FOOTAGE_GAMES:
+        return choose_footage(game, data)
+    if data != AUTO:
+        raise ConfigError(
+            "data",
+            expected=f"nothing, since {game} is played here; footage is for {', '.join(FOOTAGE_GAMES)}",
+            found=data,
+            next_step="leave it out",
+        )
+    return None
 
 
 def _digests_of_imports(sections: Sections) -> dict[str, Any]:
@@ -197,6 +231,10 @@ def _smoke(game: str) -> Sections:
         direct=direct_settings.smoke(),
         layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
+        diamond=diamond_settings.smoke(),
+        diamond_small=diamond_settings.smoke_small(),
+        upsampler=diamond_settings.upsampler_smoke(),
+        upsampler_small=diamond_settings.upsampler_smoke_small(),
         evaluate=evaluation.smoke(game),
         benchmark=evaluation.benchmark_smoke(game),
         publish=evaluation.publish_smoke(),
@@ -215,6 +253,10 @@ def _laptop(game: str) -> Sections:
         direct=direct_settings.laptop(),
         layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
+        diamond=diamond_settings.laptop(),
+        diamond_small=diamond_settings.laptop_small(),
+        upsampler=diamond_settings.upsampler_laptop(),
+        upsampler_small=diamond_settings.upsampler_laptop_small(),
         evaluate=evaluation.laptop(game),
         benchmark=evaluation.benchmark_laptop(game),
         publish=evaluation.publish_laptop(),
@@ -233,6 +275,10 @@ def _paper(game: str) -> Sections:
         direct=direct_settings.paper(),
         layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
+        diamond=diamond_settings.paper(),
+        diamond_small=diamond_settings.paper_small(),
+        upsampler=diamond_settings.upsampler_paper(),
+        upsampler_small=diamond_settings.upsampler_paper_small(),
         evaluate=evaluation.paper(game),
         benchmark=evaluation.benchmark_paper(game),
         publish=evaluation.publish_paper(),

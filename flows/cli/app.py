@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, server_commands, studio
+from flows.cli import artifacts, build, footage, models, server_commands, studio
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -23,6 +23,7 @@ app = typer.Typer(
 server_commands.register(app)
 build.register(app)
 studio.register(app)
+models.register(app)
 footage.register(app)
 app.add_typer(artifacts.app, name="artifacts")
 

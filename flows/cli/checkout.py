@@ -21,7 +21,7 @@ from worldgen_core.errors import ConfigError
 
 HOST = "127.0.0.1"
 SETTINGS_MARK = "# Written by `worldgen up` for this machine"
-EXTRA_LOGGERS = ("worldgen_core", "storage", "tasks")
+EXTRA_LOGGERS = ("worldgen_core", "storage", "tasks", "flows")
 HEARTBEAT_S = 30  # the shortest that Prefect accepts; see flows/cli/zombies.py
 
 # Nothing leaves the machine, and nothing on the machine but this checkout is asked for settings.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.build import AsJson, Device, Game, Model, Profile, Set, quiet_prefect, resolve
+from flows.cli.build import AsJson, Data, Device, Game, Model, Profile, Set, quiet_prefect, resolve
+
+if TYPE_CHECKING:
+    from flows.building import BuildResult
 
 
 def _dataset_name(name: str) -> str:
@@ -59,6 +62,7 @@ def evaluate(
     model: Model = None,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How many training seeds; the worst counts.")] = 1,
     device: Device = "auto",
+    data: Data = "auto",
     set_: Set = [],  # noqa: B006  # typer copies it
     as_json: AsJson = False,
 ) -> None:
@@ -71,18 +75,19 @@ def evaluate(
     from worldgen_core.evaluation.report import render_report, summarise
     from worldgen_core.overrides import parse_assignments
 
-    config = resolve(game, profile, model, 0, device, set_)
+    config = resolve(game, profile, model, 0, device, set_, data=data)
     ensure_server(say=lambda text: typer.echo(text, err=True))
     quiet_prefect()
     from flows.games import recipe_of
 
     _, _, flow = recipe_of(game)
+    asked = {"data": data} if config.sources else {}
     reports: list[dict[str, Any]] = []
     for seed in range(seeds):
         section = config.model.replace("-", "_")
         changes = parse_assignments([f"{section}.seed={seed}", *set_])
-        result = flow(profile=profile, model=config.model, device=device, overrides=changes)
-        reports.append(_read_report(result.learned.report))
+        result = flow(profile=profile, model=config.model, device=device, overrides=changes, **asked)
+        reports.append(_read_report(result))
     report = reports[0] if seeds == 1 else summarise(reports)
     typer.echo(json.dumps(report, indent=2) if as_json else render_report(report))
 
@@ -122,7 +127,11 @@ def find_model(game: str, dataset_name: str, artifact: str) -> Path:
     return store.path(named or require_champion(store.root, game, dataset_name).model)
 
 
-def _read_report(ref: Any) -> dict[str, Any]:
+def _read_report(result: BuildResult) -> dict[str, Any]:
+    """A build's report; where speed is a criterion of the game, with the speed measured on this machine."""
     from storage.location import open_store
+    from worldgen_core.evaluation.report import add_speed
 
-    return json.loads((open_store().path(ref) / "report.json").read_text())
+    report = json.loads((open_store().path(result.learned.report) / "report.json").read_text())
+    notes = [line.manifest.notes for line in result.stages if line.stage == "benchmark" and line.manifest]
+    return add_speed(report, notes[-1]) if notes and "frames_per_s_stretch" in notes[-1] else report

@@ -27,6 +27,17 @@ def main(core: str, settings_class: str, settings: str, inputs: str, work: str) 
     print(json.dumps(sorted(loaded)))
 
 
+def record_sample(settings: Any, *, out: Path) -> None:
+    """The stage `make_sample`, whose core takes plain values."""
+    load("worldgen_core.video.samples:make_sample")(out / "videos", **settings.model_dump())
+
+
+def join_slices(settings: Any, *parts: Path, out: Path) -> None:
+    """The stage `slice_videos`, whose core takes its inputs by name."""
+    named = {f"part {index}": part for index, part in enumerate(parts)}
+    load("worldgen_core.video.slicing:join_slices")(settings, named, out=out)
+
+
 def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

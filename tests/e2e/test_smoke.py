@@ -1,12 +1,10 @@
-"""The whole recipe at its smallest, for both models: what the newcomer runs, only smaller."""
+"""The whole recipe at its smallest, for each kind of model: what the newcomer runs, only smaller."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,13 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.champions import read_champion
 from storage.manifest import Manifest
-from tasks.fingerprint import is_neutral
+from tests.e2e.fingerprints import unseen_modules
 from worldgen_core.config import make_config
 from worldgen_core.names import ModelName
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
-MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae")
-
-LOADED_FOR_DECLARATIONS = {"storage", "storage.records"}
-"""What settings and errors load for a type or a base class; a core that uses them imports them itself."""
+MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae", "diamond")
 
 CORES = {
     "train_agent": ("worldgen_core.agents.train:train_agent", []),
@@ -39,6 +33,11 @@ CORES = {
         "worldgen_core.training.diamond_vae:train_diamond_vae",
         ["dataset", "latents", "autoencoder", "start"],
     ),
+    "train_model/diamond": (
+        "worldgen_core.training.diamond:train_diamond",
+        ["dataset", "upsampler", "start"],
+    ),
+    "train_upsampler": ("worldgen_core.training.upsampler:train_upsampler", ["dataset"]),
     "evaluate": ("worldgen_core.evaluation.evaluate:evaluate", ["model", "dataset"]),
     "benchmark": ("worldgen_core.evaluation.benchmark:benchmark", ["model"]),
     "publish": ("worldgen_core.evaluation.promotion:decide", ["model", "report", "incumbent_report"]),
@@ -47,7 +46,7 @@ CORES = {
 
 @pytest.fixture(scope="module")
 def built(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """One store in which both models were built."""
+    """One store in which the models were built."""
     from flows.flappy import build_flappy
 
     root = tmp_path_factory.mktemp("smoke") / "store"
@@ -72,8 +71,10 @@ def test_stages_and_what_is_not_needed(built: dict[str, Any]) -> None:
     states = {model: {line.stage: line.state for line in built[model].stages} for model in MODELS}
     assert states["direct"]["train_autoencoder"] == states["direct"]["encode_latents"] == "not needed"
     assert states["diamond-vae"]["train_autoencoder"] == "built"
+    assert states["diamond"]["train_upsampler"] == "built"
+    assert states["direct"]["train_upsampler"] == states["diamond"]["encode_latents"] == "not needed"
     assert states["diamond-vae"]["capture"] == "cached"
-    assert list(states["direct"]) == list(states["diamond-vae"])
+    assert list(states["direct"]) == list(states["diamond-vae"]) == list(states["diamond"])
 
 
 def test_second_build_saves_all_work(built: dict[str, Any], store: ArtifactStore) -> None:
@@ -146,9 +147,12 @@ def test_nightly_trains_on_from_the_champion_and_records_why(
 def test_fingerprint_sees_every_module_that_a_stage_loads(
     built: dict[str, Any], store: ArtifactStore, tmp_path: Path, stage_name: str
 ) -> None:
-    stage, _, _ = stage_name.partition("/")
-    is_latent = stage in ("train_autoencoder", "encode_latents") or stage_name.endswith("diamond-vae")
-    model: ModelName = "diamond-vae" if is_latent else "direct"
+    stage, _, named = stage_name.partition("/")
+    owners = {
+        "train_autoencoder": "diamond-vae", "encode_latents": "diamond-vae", "train_upsampler": "diamond",
+    }  # fmt: skip
+    wanted = named or owners.get(stage, "direct")
+    model = next(model for model in MODELS if model == wanted)
     manifest = manifests_of(built, model)[stage]
     core, names = CORES[stage_name]
     by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}
@@ -156,30 +160,7 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
     config = make_config("flappy", "smoke", model=model)
     sections = {
         "train_model": "train", "train_agent": "agent", "train_autoencoder": "autoencoder",
-        "encode_latents": "latents",
+        "encode_latents": "latents", "train_upsampler": "upsampler",
     }  # fmt: skip
     settings = getattr(config, sections.get(stage, stage))
-    class_name = f"{type(settings).__module__}:{type(settings).__name__}"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.e2e.audit", core, class_name),
-            *(settings.model_dump_json(), json.dumps(inputs), str(tmp_path)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    loaded = [
-        name
-        for name in json.loads(done.stdout.splitlines()[-1])
-        if not is_neutral(name) and name not in LOADED_FOR_DECLARATIONS
-    ]
-    seen = set(manifest.key_parts.code)
-    unseen = [
-        name
-        for name in loaded
-        if not {f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"} & seen
-    ]
-    assert unseen == []
+    assert unseen_modules(core, settings, inputs, manifest, tmp_path) == []

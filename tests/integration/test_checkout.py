@@ -51,7 +51,7 @@ def test_prefect_reads_what_was_written(tmp_path: Path) -> None:
         True,
         False,
         False,
-        ["storage", "tasks", "worldgen_core"],
+        ["flows", "storage", "tasks", "worldgen_core"],
     ]
 
 

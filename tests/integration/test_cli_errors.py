@@ -60,7 +60,7 @@ def test_a_plan_as_json_names_every_stage_with_its_reasons(tmp_path: Path) -> No
     assert plan["recipe"] == "build-flappy"
     states = {line["stage"]: line["state"] for line in plan["stages"]}
     assert list(states) == [
-        *("train_agent", "capture", "train_autoencoder", "encode_latents"),
+        *("train_agent", "capture", "train_upsampler", "train_autoencoder", "encode_latents"),
         *("train_model", "evaluate", "benchmark", "publish"),
     ]
     assert set(states.values()) == {"stale", "not needed"}

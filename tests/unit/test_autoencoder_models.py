@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.closed_form import wave, wave_weights
 from worldgen_core.errors import CheckpointError
 from worldgen_core.models.autoencoder import KlAutoencoder, KlAutoencoderSettings
 from worldgen_core.models.taesd import CONFIG_FILE, WEIGHTS_FILE, Taesd, TaesdSettings, load_taesd
@@ -91,6 +92,17 @@ def test_taesd_folder_round_trip(tmp_path: Path) -> None:
     drawn = loaded.draw(obs, torch.Generator())
     assert torch.equal(drawn.z, z)
     assert drawn.kl.item() == pytest.approx(z.square().mean().item() / 2)
+
+
+@torch.no_grad()
+def test_taesd_agrees_with_the_authors_code() -> None:
+    reference = json.loads((Path(__file__).parents[1] / "references" / "taesd.json").read_text())
+    network = Taesd(TaesdSettings())
+    network.load_state_dict(wave_weights({k: tuple(v.shape) for k, v in network.state_dict().items()}))
+    z = network.encode(wave((1, 3, 16, 8), 3.0))
+    torch.testing.assert_close(z.flatten(), torch.tensor(reference["latent"]), rtol=1e-5, atol=1e-6)
+    picture = (network.decode(4 * wave((1, 4, 2, 1), 4.0)) + 1) / 2
+    torch.testing.assert_close(picture.flatten(), torch.tensor(reference["picture"]), rtol=1e-5, atol=1e-6)
 
 
 def test_taesd_names_are_those_of_the_published_files() -> None:

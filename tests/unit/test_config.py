@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from worldgen_core.config import make_config
 from worldgen_core.errors import ConfigError
-from worldgen_core.names import ModelName, ProfileName
+from worldgen_core.names import GameName, ModelName, ProfileName
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
-@pytest.mark.parametrize("model", ["direct", "diamond-vae"])
+@pytest.mark.parametrize("model", get_args(ModelName))
 def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: ModelName) -> None:
     config = make_config("flappy", profile, model=model, seed=3, device="cpu")
     assert config.train.seed == config.agent.seed == config.autoencoder.seed == 3
     assert {config.train.loop.device, config.autoencoder.loop.device, config.evaluate.device} == {"cpu"}
     assert config.evaluate.model == config.benchmark.model == model
     assert config.needs_latents == (model == "diamond-vae")
+    assert (config.train_upsampler is not None) == (model in ("diamond", "diamond-small"))
 
 
 @pytest.mark.parametrize(("has_amx", "expected"), [(True, "bf16"), (False, "float32")])
@@ -80,3 +82,26 @@ def test_another_variant_of_a_union_takes_nothing_over_from_the_old_one(tmp_path
     plain = make_config("flappy", "laptop", device="cpu").autoencoder.architecture
     assert merged.model_dump() != plain.model_dump()
     assert merged.name == plain.name
+
+
+def test_only_a_recording_of_our_own_names_the_world_that_it_shows(tmp_path: Path) -> None:
+    (tmp_path / "walk.mp4").write_bytes(b"")
+    own = make_config("pokemon", "laptop", device="cpu", overrides={"sample": {"seed": 5}})
+    assert own.evaluate.game == "overworld"
+    assert own.evaluate.world_seed == 5
+    assert make_config("pokemon", "laptop", device="cpu", data=str(tmp_path)).evaluate.world_seed is None
+    assert make_config("flappy", "laptop", device="cpu").evaluate.world_seed is None
+
+
+@pytest.mark.parametrize(("game", "least", "better"), [("flappy", 100, None), ("pokemon", 30, 60)])
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+def test_how_fast_a_dream_must_be_depends_on_the_game(
+    game: GameName, least: float, better: float | None, profile: ProfileName
+) -> None:
+    benchmark = make_config(game, profile, device="cpu").benchmark
+    assert (benchmark.min_frames_per_s, benchmark.stretch_frames_per_s) == (least, better)
+
+
+def test_footage_for_a_game_that_is_played_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="flappy is played here"):
+        make_config("flappy", "smoke", device="cpu", data=str(tmp_path))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from storage.errors import StorageError
 from worldgen_core.config import make_config
 from worldgen_core.errors import ConfigError
 
@@ -42,3 +45,13 @@ def test_flows_refuse_it_too(name: str) -> None:
     for flow in (benchmark_champion, nightly_retrain):
         with pytest.raises(ParameterTypeError, match="dataset_name"):
             flow.validate_parameters({"game": "flappy", "profile": "smoke", "dataset_name": name})
+
+
+def test_a_night_without_a_champion_says_what_builds_one(store_root: Path, tmp_path: Path) -> None:
+    from flows.nightly import nightly_retrain
+
+    (tmp_path / "my town").mkdir()
+    (tmp_path / "my town" / "walk.mp4").write_bytes(b"")
+    with pytest.raises(StorageError, match="no champion of pokemon, dataset my-town") as nobody:
+        nightly_retrain.fn(game="pokemon", profile="smoke", data=str(tmp_path / "my town"))
+    assert nobody.value.next_step == f"worldgen build pokemon --profile smoke --data '{tmp_path}/my town'"

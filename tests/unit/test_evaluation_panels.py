@@ -217,6 +217,28 @@ def test_one_bad_segment_is_a_collapse(name: str, level: float) -> None:
         assert lowest[0] == 1
 
 
+def test_where_scenes_vary_only_what_no_true_segment_shows_is_a_collapse() -> None:
+    true = make_play(("recorded", "recorded"), 100)
+    room = true.sharpness.copy()
+    room[1] = 3
+    varied = make_play(("recorded", "recorded"), 100, sharpness=room)
+    elsewhere = make_play(("recorded", "recorded"), 100, sharpness=room[::-1].copy())
+
+    def collapses(dream: Play) -> int:
+        panel = stability_panel(dream, varied, segment_frames=25, is_varied=True)
+        return panel["num_collapsed_segments"]
+
+    assert collapses(elsewhere) == 0
+    assert stability_panel(elsewhere, varied, segment_frames=25)["num_collapsed_segments"] > 0
+    for name, level in (("sharpness", 1), ("sharpness", 25), ("brightness", 200)):
+        values = getattr(true, name).copy()
+        values[0, :25] = level
+        assert collapses(make_play(("recorded", "recorded"), 100, **{name: values})) == 1, name
+    still = np.zeros_like(true.motion)
+    still[1] = true.motion[1]
+    assert collapses(make_play(("recorded", "recorded"), 100, motion=still)) == 4, "one slot stands still"
+
+
 def test_criteria_need_a_value_and_every_limit() -> None:
     limits = EvaluateSettings(game="flappy")
     perfect = {

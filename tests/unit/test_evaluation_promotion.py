@@ -12,7 +12,7 @@ from tests.unit.test_evaluation_report import SERIES, make, make_panels
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation.promotion import decide, judge_promotion
 from worldgen_core.evaluation.report import make_report
-from worldgen_core.evaluation.settings import laptop, publish_laptop
+from worldgen_core.evaluation.settings import EvaluateSettings, laptop, publish_laptop
 
 CARD = {
     "model": "direct",
@@ -106,3 +106,35 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{")
     with pytest.raises(ConfigError, match=r"report\.json"):
         decide(publish_laptop(), tmp_path, tmp_path, None, out=tmp_path)
+
+
+def tile_report(*, psnr: float, right_way: float = 0.9) -> dict[str, Any]:
+    panels = {
+        "moves": {"num_starts": 50, "num_places": 9, "right_way_share": right_way},
+        "images": {"psnr_16": psnr},
+        "stability": make_panels()["stability"],
+    }
+    settings = EvaluateSettings(game="pokemon", truth="recording")
+    return make_report(settings, model="direct", panels=panels, series=SERIES)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incumbent", "promote", "said"),
+    [
+        (tile_report(psnr=18), tile_report(psnr=24, right_way=0.5), True, "passes 3 of 9 criteria"),
+        (tile_report(psnr=24, right_way=0.5), tile_report(psnr=18), False, "the champion 3"),
+        (
+            tile_report(psnr=21),
+            tile_report(psnr=20),
+            True,
+            "Both pass 3 criteria; PSNR after 16 frames 21 dB",
+        ),
+        (tile_report(psnr=20), tile_report(psnr=20), False, "no gain of more than 0.1 dB"),
+    ],
+)
+def test_a_tile_game_is_decided_by_its_criteria_and_then_by_psnr(
+    candidate: dict[str, Any], incumbent: dict[str, Any], promote: bool, said: str
+) -> None:
+    verdict = judge_promotion(publish_laptop(), candidate, incumbent)
+    assert verdict.promote is promote
+    assert said in verdict.reasons[-1]

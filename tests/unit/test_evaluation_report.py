@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from worldgen_core.evaluation.report import (
+    add_speed,
     headline,
     make_report,
     markdown_report,
@@ -103,6 +104,32 @@ def test_the_worst_of_several_reports_counts() -> None:
     assert "worst of 3" in render_report(summary)
     lost = summarise([make(), make(height_error=None)])
     assert {row["name"]: row for row in lost["criteria"]}["height_error_px_8"]["value"] is None
+
+
+def test_speed_joins_the_criteria_only_where_it_is_shown() -> None:
+    report = make()
+    timings = {"frames_per_s": 41.5, "frames_per_s_limit": 30.0, "frames_per_s_passed": True}
+    shown = add_speed(report, timings | {"frames_per_s_stretch": 60.0})
+    assert (shown["num_criteria"], shown["num_passed"], report["num_criteria"]) == (14, 14, 13)
+    line = next(line for line in render_report(shown).splitlines() if line.startswith("frames_per_s"))
+    assert line.split() == ["frames_per_s", "41.5", "at", "least", "30", "60", "yes"]
+    slow = add_speed(report, timings | {"frames_per_s": 9.0, "frames_per_s_passed": False})
+    assert not slow["is_playable"]
+    worst = summarise([shown, add_speed(report, timings | {"frames_per_s": 35.0})])
+    assert worst["criteria"][-1]["value"] == 35
+
+
+def test_what_would_be_better_still_and_what_belongs_beside_a_figure_have_columns() -> None:
+    panels = {
+        "moves": {"num_starts": 44, "num_places": 9, "right_way_share": 0.8, "reader_right_way_share": 1.0},
+        "images": {"psnr_gain_db_4": 2.0, "sharpness_ratio_4": 0.9},
+    }
+    report = make_report(EvaluateSettings(game="pokemon"), model="direct", panels=panels, series=SERIES)
+    text = markdown_report(report)
+    assert "| criterion | value | limit | better still | reader alone | beside | passed |" in text
+    assert "| right_way_share | 0.8 | at least 0.75 | 0.95 | 1 |  | yes |" in text
+    assert "| psnr_gain_db_4 | 2 | at least 1.5 | 3 |  | sharpness_ratio_4 0.9 | yes |" in text
+    assert "| num_starts | 44 | at least 40 |  |  |  | yes |" in text
 
 
 def test_profiles_are_sized_as_the_issue_asks() -> None:

@@ -140,14 +140,31 @@ def test_training_on_keeps_the_autoencoder_of_the_start(store_root: Path) -> Non
     call = Recorded()
     config = make_config("flappy", "smoke", model="diamond-vae")
     learn(config, DATASET, call, start=champion.model, incumbent=champion)
-    assert call.left_out == ["train_autoencoder"]
+    assert call.left_out == ["train_upsampler", "train_autoencoder"]
     [(_, encoded)] = call.of("encode_latents")
     assert encoded == {"dataset": DATASET, "autoencoder": champion.model}
     [(_, trained)] = call.of("train_model")
     assert trained["autoencoder"] == trained["start"] == champion.model
 
 
-@pytest.mark.parametrize(("model", "section"), [("direct", "direct"), ("diamond-vae", "diamond_vae")])
+def test_training_on_keeps_the_upsampler_of_the_start(store_root: Path) -> None:
+    champion = champion_with_card(store_root, '{"model": "diamond"}')
+    config, call = make_config("flappy", "smoke", model="diamond"), Recorded()
+    learn(config, DATASET, call, start=champion.model, incumbent=champion)
+    assert "train_upsampler" in call.left_out
+    [(_, trained)] = call.of("train_model")
+    assert trained["upsampler"] == trained["start"] == champion.model
+
+
+@pytest.mark.parametrize(
+    ("model", "section"),
+    [
+        ("direct", "direct"),
+        ("diamond-vae", "diamond_vae"),
+        ("diamond", "diamond"),
+        ("diamond-small", "diamond_small"),
+    ],
+)
 def test_reasons_name_training_settings_as_they_can_be_set(
     store_root: Path, model: ModelName, section: str
 ) -> None:

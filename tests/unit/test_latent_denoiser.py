@@ -8,12 +8,12 @@ from torch import Tensor
 
 from tests.latent_data import TINY_DENOISER, denoiser
 from worldgen_core.diffusion.edm import preconditioners
+from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.training.diamond_vae_objective import (
     DiamondVaeLossSettings,
     DiamondVaeObjective,
     LatentBatch,
-    block_convolutions,
 )
 
 SHAPE = (4, 4, 2)

@@ -55,6 +55,8 @@ def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any, str]]:
 def test_plan_table_has_stage_state_reasons(created: list[tuple[str, str, Any, str]]) -> None:
     rows = [PlanRow("train_agent", "fresh"), PlanRow("capture", "stale", ["capture.episodes 2 → 3", "b"])]
     publish.publish_plan("build-flappy", rows)
+    publish.publish_plan("build-pokemon", rows, about="footage in data/town")
+    assert created[1][3] == "1 of 2 stages to run; footage in data/town"
     kind, name, data, description = created[0]
     assert (kind, name, description) == ("table", "build-flappy-plan", "1 of 2 stages to run")
     assert json.loads(data) == [

@@ -1,8 +1,9 @@
 """Euler and Heun integration of the EDM sampling equation, with optional churn.
 
 Owns the integration alone: the denoiser is any function D(x; sigma).
-Source: Karras et al. 2022 (arXiv:2206.00364), algorithms 1 and 2. Departures: churn is off by default, and
-the start is N(0, sigma_max^2) as in the paper (DIAMOND's code starts from N(0, 1)).
+Source: Karras et al. 2022 (arXiv:2206.00364), algorithms 1 and 2. Departure: churn is off by default.
+DIAMOND's code departs further, which `compat="diamond"` repeats: it starts from N(0, 1) and not from
+N(0, sigma_max^2), and after churn it still tells the denoiser the level from before the churn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from worldgen_core.diffusion.schedules import karras_schedule
+from worldgen_core.names import CompatName
 
 
 class SamplerSettings(BaseModel):
@@ -50,6 +52,11 @@ class SamplerSettings(BaseModel):
             raise ValueError(f"sigma_min ({self.sigma_min}) must be below sigma_max ({self.sigma_max})")
         return self
 
+    @property
+    def num_evaluations(self) -> int:
+        """Network calls a sample."""
+        return self.num_steps if self.method == "euler" else 2 * self.num_steps - 1
+
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """D(x; sigma), from x (b, c, h, w) and sigma (b,): the expected clean sample given a noisy one."""
@@ -59,10 +66,16 @@ NoiseSource = Callable[[], Tensor]
 
 
 def sample(
-    denoiser: Denoiser, draw_noise: NoiseSource, settings: SamplerSettings
+    denoiser: Denoiser,
+    draw_noise: NoiseSource,
+    settings: SamplerSettings,
+    *,
+    compat: CompatName = "paper",
+    before_step: Callable[[], None] | None = None,
 ) -> Float32[Tensor, "b c h w"]:
     """Draw a batch of samples, of the shape and on the device of what `draw_noise` returns.
 
+    `before_step` is called in each step, after its churn and before the denoiser.
     Determinism: the same noise, device and dtype give the same bits. `draw_noise` is called once, and once
     more for each step with churn.
     """
@@ -70,10 +83,14 @@ def sample(
         settings.num_steps, sigma_min=settings.sigma_min, sigma_max=settings.sigma_max, rho=settings.rho
     )
     sigmas: list[float] = schedule.tolist()
-    x = draw_noise() * sigmas[0]
+    x = draw_noise() * (sigmas[0] if compat == "paper" else 1.0)
     for sigma, next_sigma in pairwise(sigmas):
         x, sigma_hat = _churn(x, sigma, settings, draw_noise)
-        x = _advance(denoiser, x, sigma_hat, next_sigma, second_order=settings.method == "heun")
+        if before_step is not None:
+            before_step()
+        told = sigma_hat if compat == "paper" else sigma
+        d = _slope(denoiser, x, sigma_hat, told=told)
+        x = _advance(denoiser, x, d, sigma_hat, next_sigma, second_order=settings.method == "heun")
     return x
 
 
@@ -90,17 +107,19 @@ def _churn(
     return x + draw_noise() * settings.s_noise * math.sqrt(sigma_hat**2 - sigma**2), sigma_hat
 
 
-def _advance(denoiser: Denoiser, x: Tensor, sigma: float, next_sigma: float, *, second_order: bool) -> Tensor:
-    """Move from `sigma` to `next_sigma` along dx/dsigma = (x - D(x; sigma)) / sigma."""
-    d = _slope(denoiser, x, sigma)
+def _advance(
+    denoiser: Denoiser, x: Tensor, d: Tensor, sigma: float, next_sigma: float, *, second_order: bool
+) -> Tensor:
+    """Move from `sigma` to `next_sigma` along dx/dsigma = (x - D(x; sigma)) / sigma, which is `d` at x."""
     euler = x + d * (next_sigma - sigma)
     # The slope at zero noise is not defined: the last step is Euler's in both methods.
     if not second_order or next_sigma == 0:
         return euler
-    next_d = _slope(denoiser, euler, next_sigma)
+    next_d = _slope(denoiser, euler, next_sigma, told=next_sigma)
     return x + (d + next_d) / 2 * (next_sigma - sigma)
 
 
-def _slope(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
-    denoised = denoiser(x, torch.full((x.shape[0],), sigma, device=x.device))
+def _slope(denoiser: Denoiser, x: Tensor, sigma: float, *, told: float) -> Tensor:
+    """dx/dsigma at `sigma`, by a denoiser that is told the level `told`."""
+    denoised = denoiser(x, torch.full((x.shape[0],), told, device=x.device))
     return (x - denoised) / sigma

@@ -55,9 +55,15 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
             "num_threads": settings.num_threads,
             "frames_per_s_limit": settings.min_frames_per_s,
             "frames_per_s_passed": timings["frames_per_s"] >= settings.min_frames_per_s,
-        },
+        }
+        | _better_still(settings),
         headline=f"{timings['frames_per_s']:.0f} frames/s on {where}",
     )
+
+
+def _better_still(settings: BenchmarkSettings) -> dict[str, float]:
+    stretch = settings.stretch_frames_per_s
+    return {} if stretch is None else {"frames_per_s_stretch": stretch}
 
 
 def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def measure_recorded(
     plan = plan_for(settings, reader, pool.num_context_frames)
     num_slots = len(starts.death)
     num_own = max(settings.horizon, -(-settings.num_stability_frames // num_slots))
-    num_tiles = plan.num_frames if isinstance(plan, TilePlan) else 0
+    num_tiles = plan.num_frames(settings.batch_size) if isinstance(plan, TilePlan) else 0
     meter = Meter(_frames_along(starts, settings) + num_slots * num_own + num_tiles, progress)
     with pool.working(meter):
         playing = pool.submit(

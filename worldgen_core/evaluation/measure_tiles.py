@@ -24,7 +24,7 @@ from worldgen_core.evaluation.dream import dream_on
 from worldgen_core.evaluation.jobs import JobPool, Meter
 from worldgen_core.evaluation.moves_panel import moves_panel
 from worldgen_core.evaluation.settings import EvaluateSettings
-from worldgen_core.evaluation.tile_plan import TilePlan, plan_tiles
+from worldgen_core.evaluation.tile_plan import TilePlan, batches_by_length, plan_tiles
 from worldgen_core.evaluation.tile_settings import TileSettings
 from worldgen_core.evaluation.tracked import Tracked, follow
 from worldgen_core.evaluation.true_panel import TrueWorld, true_panel
@@ -145,8 +145,7 @@ class TileJobs:
 
     def _submit(self, name: str, rows: Sequence[_Row], *, is_tracked: bool = True) -> _Later:
         """Start the dreams, those of like length together."""
-        order = sorted(range(len(rows)), key=lambda index: -len(rows[index].action))
-        batches = [order[at : at + self._batch_size] for at in range(0, len(order), self._batch_size)]
+        batches = batches_by_length([len(row.action) for row in rows], self._batch_size)
         running = [
             self._pool.submit(
                 partial(
@@ -158,7 +157,7 @@ class TileJobs:
             )
             for number, batch in enumerate(batches)
         ]
-        return _Later(order, running)
+        return _Later([index for batch in batches for index in batch], running)
 
     def _dream(
         self, model: WorldModel, *, rows: Sequence[_Row], seed: int, is_tracked: bool

@@ -22,6 +22,7 @@ _PANEL_TITLES = {
     "images": "3 Pictures by horizon",
     "distribution": "4 Distribution of frames",
     "stability": "5 Stability over thousands of frames",
+    "play": "6 Play",
     "moves": "1 What keys do, by the player's tracked position",
     "walks": "5 Long walks under recorded actions",
     "true": "1 State against the true simulator, same actions",
@@ -50,6 +51,32 @@ def make_report(
         "series": series,
     }
     return rounded(report)
+
+
+def add_speed(report: Mapping[str, Any], timings: Mapping[str, Any]) -> dict[str, Any]:
+    """A report to be shown with the speed among its criteria; `timings` are the notes of stage `benchmark`.
+
+    A report on disk has no timings, since they differ from run to run.
+    """
+    row = {
+        "name": "frames_per_s",
+        "panel": "play",
+        "value": timings["frames_per_s"],
+        "limit": timings["frames_per_s_limit"],
+        "at_least": True,
+        "passed": timings["frames_per_s_passed"],
+        "reader": None,
+    }
+    if "frames_per_s_stretch" in timings:
+        row["stretch"] = timings["frames_per_s_stretch"]
+    rows = [*report["criteria"], row]
+    counts = {
+        "criteria": rows,
+        "num_criteria": len(rows),
+        "num_passed": num_passed(rows),
+        "is_playable": is_playable(rows),
+    }
+    return {**report, **counts, "panels": {**report["panels"], "play": dict(timings)}}
 
 
 def rounded(value: Any) -> Any:

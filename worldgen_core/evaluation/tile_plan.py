@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.clips import ClipReader
@@ -34,12 +35,22 @@ class TilePlan:
     """The simulator of the world that is to be seen, where there is one."""
     true_tries: list[TrueTry]
 
-    @property
-    def num_frames(self) -> int:
-        """Frames to be dreamt, at most."""
-        longest = max((len(own.action) for own in self.tries), default=0)
-        num_true = sum(len(own.action) for own in self.true_tries)
-        return len(self.tries) * longest + len(self.walks) * self.walk_frames + num_true
+    def num_frames(self, batch_size: int) -> int:
+        """Frames that are dreamt for all of it."""
+        walks = [self.walk_frames] * len(self.walks)
+        moves = [len(own.action) for own in self.tries]
+        true = [len(own.action) for own in self.true_tries]
+        return sum(_num_dreamt(lengths, batch_size) for lengths in (walks, moves, true))
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices of dreams to be had together, the longest first, so that few frames are dreamt for nothing."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+
+
+def _num_dreamt(lengths: Sequence[int], batch_size: int) -> int:
+    return sum(len(batch) * lengths[batch[0]] for batch in batches_by_length(lengths, batch_size))
 
 
 def plan_tiles(

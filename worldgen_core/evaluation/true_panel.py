@@ -99,7 +99,7 @@ def choose_true_tries(
 
 def true_panel(
     tries: Sequence[TrueTry],
-    dreams: Sequence[UInt8[np.ndarray, "n h w 3"]],
+    dreams: Sequence[UInt8[np.ndarray, "_ h w 3"]],
     true: TrueWorld,
     *,
     num_frames: int,

@@ -50,6 +50,11 @@ class DirectArchitecture(BaseModel):
     scroll: tuple[int, int] = (0, 0)
     """Pixels (down, right) by which the foreground mostly moves a frame; training measures it."""
 
+    def with_new_content_right(self, num_columns: int) -> DirectArchitecture:
+        """The same for a game that shows new things in its rightmost `num_columns` pixels only."""
+        num_cells = math.ceil(num_columns / self.block)
+        return self.model_copy(update={"new_content": "right", "new_content_cells": num_cells})
+
 
 class StepOutput(NamedTuple):
     """One prediction: cells of frame minus background, termination logit, memory."""

@@ -3,13 +3,14 @@
 Owns the network from (noisy sample, context, actions, noise levels) to a raw output; preconditioning,
 sampling and latents live elsewhere. Written afresh; with the published sizes it has exactly the published
 number of parameters.
-Departures: self-attention adds to its input and not to its normalised input, and GroupNorm can be switched
-off, for small networks on a CPU.
+Departures: self-attention adds to its input and not to its normalised input (`attention_adds_to` has both),
+and GroupNorm can be switched off, for small networks on a CPU.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -42,6 +43,8 @@ class InnerUnetSettings(BaseModel):
     """Past frames, and their actions, that condition one prediction."""
     has_group_norm: bool = True
     """Whether blocks normalise before they are modulated; off is faster on a CPU."""
+    attention_adds_to: Literal["input", "normalised input"] = "input"
+    """What attention corrects; DIAMOND's code, and so its published weights, take the normalised input."""
 
     @model_validator(mode="after")
     def _levels_agree(self) -> InnerUnetSettings:
@@ -60,22 +63,26 @@ class InnerUnet(nn.Module):
         settings: InnerUnetSettings,
         *,
         num_channels: int,
-        num_actions: int,
+        num_actions: int | None,
+        num_guides: int = 0,
         grid: tuple[int, int] | None = None,
     ) -> None:
-        """Build for `num_channels` and `num_actions`; a `grid` (height, width) adds a learned map of places.
+        """Build for `num_channels` and `num_actions`; None for the latter: no action conditions the result.
 
-        The map tells the network where it is, which it needs if nothing in its input does; sizes are then
-        fixed.
+        `num_guides` says how many pictures beside the past frames the network sees. A `grid` (height, width)
+        adds a learned map of places, which tells the network where it is; it needs one if nothing in its
+        input does. Sizes are then fixed.
         """
         super().__init__()
         first, cond = settings.channels[0], settings.cond_channels
+        num_pictures = settings.num_context_frames + num_guides + 1
         self.settings = settings
         self.noise_features = FourierFeatures(cond)
         self.context_noise_features = FourierFeatures(cond)
-        self.action_embedding = nn.Embedding(num_actions, cond // settings.num_context_frames)
+        width = cond // settings.num_context_frames
+        self.action_embedding = None if num_actions is None else nn.Embedding(num_actions, width)
         self.cond_mlp = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
-        self.conv_in = conv3x3((settings.num_context_frames + 1) * num_channels, first)
+        self.conv_in = conv3x3(num_pictures * num_channels, first)
         self.position = nn.Parameter(0.1 * torch.randn(first, *grid)) if grid else None
         self.unet = Unet(settings)
         self.norm_out = group_norm(first) if settings.has_group_norm else nn.Identity()
@@ -86,10 +93,13 @@ class InnerUnet(nn.Module):
         x: Float32[Tensor, "b c h w"],
         c_noise: Float32[Tensor, " b"],
         c_noise_context: Float32[Tensor, " b"],
-        prev_obs: Float32[Tensor, "b t c h w"],
-        prev_act: Int64[Tensor, "b t"],
+        prev_obs: Float32[Tensor, "b t_and_guides c h w"],
+        prev_act: Int64[Tensor, "b t"] | None,
     ) -> Float32[Tensor, "b c h w"]:
-        """Return F(x); `x` and `prev_obs` come scaled, and prev_act[:, -1] is what causes the result."""
+        """Return F(x); `x` and `prev_obs` come scaled, and prev_act[:, -1] is what causes the result.
+
+        Guides follow the past frames in `prev_obs`.
+        """
         cond = self.condition(c_noise, c_noise_context, prev_act)
         x = torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
         x = self.conv_in(x)
@@ -100,12 +110,13 @@ class InnerUnet(nn.Module):
         self,
         c_noise: Float32[Tensor, " b"],
         c_noise_context: Float32[Tensor, " b"],
-        prev_act: Int64[Tensor, "b t"],
+        prev_act: Int64[Tensor, "b t"] | None,
     ) -> Float32[Tensor, "b e"]:
         """Return the vector that modulates every block."""
-        act = rearrange(self.action_embedding(prev_act), "b t e -> b (t e)")
-        noise = self.noise_features(c_noise) + self.context_noise_features(c_noise_context)
-        return self.cond_mlp(noise + act)
+        cond = self.noise_features(c_noise) + self.context_noise_features(c_noise_context)
+        if self.action_embedding is not None:
+            cond = cond + rearrange(self.action_embedding(prev_act), "b t e -> b (t e)")
+        return self.cond_mlp(cond)
 
 
 class Unet(nn.Module):
@@ -165,13 +176,7 @@ class Stack(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            Block(
-                width_in,
-                width_out,
-                settings.cond_channels,
-                has_attention=has_attention,
-                has_group_norm=settings.has_group_norm,
-            )
+            Block(width_in, width_out, settings, has_attention=has_attention)
             for width_in, width_out in widths
         )
 
@@ -189,15 +194,21 @@ class Block(nn.Module):
     """Two modulated convolutions around a residual, then self-attention where asked for."""
 
     def __init__(
-        self, width_in: int, width_out: int, cond_channels: int, *, has_attention: bool, has_group_norm: bool
+        self, width_in: int, width_out: int, settings: InnerUnetSettings, *, has_attention: bool
     ) -> None:
         super().__init__()
+        cond_channels, has_group_norm = settings.cond_channels, settings.has_group_norm
+        adds_to_normalised = settings.attention_adds_to == "normalised input"
         self.project = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
         self.modulate1 = Modulation(width_in, cond_channels, has_group_norm=has_group_norm)
         self.conv1 = conv3x3(width_in, width_out)
         self.modulate2 = Modulation(width_out, cond_channels, has_group_norm=has_group_norm)
         self.conv2 = zero_weight(conv3x3(width_out, width_out))
-        self.attention = SelfAttention(width_out) if has_attention else nn.Identity()
+        self.attention = (
+            SelfAttention(width_out, adds_to_normalised=adds_to_normalised)
+            if has_attention
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """Return features of the output width."""
@@ -227,8 +238,9 @@ class Modulation(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention between all places of a feature map; starts as the identity."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, adds_to_normalised: bool = False) -> None:
         super().__init__()
+        self.adds_to_normalised = adds_to_normalised
         self.num_heads = max(1, width // CHANNELS_PER_HEAD)
         self.norm = group_norm(width)
         self.query_key_value = nn.Conv2d(width, 3 * width, 1)
@@ -236,12 +248,13 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` plus what each place gathered. Axes: k of q/k/v, n heads, d head width."""
-        height = x.shape[2]
+        height, normalised = x.shape[2], self.norm(x)
         query, key, value = rearrange(
-            self.query_key_value(self.norm(x)), "b (k n d) h w -> k b n (h w) d", k=3, n=self.num_heads
+            self.query_key_value(normalised), "b (k n d) h w -> k b n (h w) d", k=3, n=self.num_heads
         )
         gathered = functional.scaled_dot_product_attention(query, key, value)
-        return x + self.out(rearrange(gathered, "b n (h w) d -> b (n d) h w", h=height))
+        base = normalised if self.adds_to_normalised else x
+        return base + self.out(rearrange(gathered, "b n (h w) d -> b (n d) h w", h=height))
 
 
 class FourierFeatures(nn.Module):
@@ -257,6 +270,13 @@ class FourierFeatures(nn.Module):
         """Return the features of each value."""
         angle = 2 * math.pi * value[:, None] * self.frequency
         return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def block_convolutions(network: nn.Module) -> list[nn.Parameter]:
+    """Return the 3x3 convolutions inside the blocks of a network that holds U-Nets, for Muon."""
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    convolutions: list[nn.Conv2d] = [conv for block in blocks for conv in (block.conv1, block.conv2)]
+    return [conv.weight for conv in convolutions]  # pyright: ignore[reportReturnType]  # stub
 
 
 def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:

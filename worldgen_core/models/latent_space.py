@@ -120,7 +120,7 @@ class LatentSpace(nn.Module):
 
 def build_autoencoder(
     architecture: KlArchitecture | TaesdArchitecture, *, height: int, width: int
-) -> nn.Module:
+) -> KlAutoencoder | Taesd:
     """Return the untrained network for frames of one size."""
     if isinstance(architecture, TaesdArchitecture):
         return Taesd(architecture.settings)

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from worldgen_core.diffusion.edm import add_noise, preconditioners, training_sigma
 from worldgen_core.diffusion.losses import EdmLoss, edm_loss
-from worldgen_core.models.inner_unet import Block
+from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 
 
@@ -135,13 +135,6 @@ class DiamondVaeObjective:
         plain = LatentContext(context.z.detach(), context.act, context.sigma)
         logit = self._denoiser.end_logit(plain, dreamt.detach())
         return functional.binary_cross_entropy_with_logits(logit, end.to(logit.dtype))
-
-
-def block_convolutions(denoiser: LatentDenoiser) -> list[nn.Parameter]:
-    """Return the 3x3 convolutions inside the U-Net's blocks, for Muon."""
-    blocks = [module for module in denoiser.unet.modules() if isinstance(module, Block)]
-    convolutions: list[nn.Conv2d] = [conv for block in blocks for conv in (block.conv1, block.conv2)]
-    return [conv.weight for conv in convolutions]  # pyright: ignore[reportReturnType]  # stub
 
 
 def _with_noise(z: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:

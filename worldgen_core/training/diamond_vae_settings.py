@@ -7,7 +7,7 @@ from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
-from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
+from worldgen_core.training.loop_settings import LoopSettings, published_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
@@ -82,13 +82,5 @@ def paper() -> DiamondVaeSettings:
         sampler=SamplerSettings(num_steps=2, sigma_min=4e-3, sigma_max=10.0),
         phases=make_phases((4, 32, 400_000)),
         loss=DiamondVaeLossSettings(context_noise=0.1),
-        loop=LoopSettings(
-            optimizer=OptimizerSettings(rate=1e-4, beta2=0.999, weight_decay=1e-2, muon_rate=0.0),
-            warmup_steps=100,
-            clip_norm=10.0,
-            ema_decay=0.999,
-            checkpoint_every=5000,
-            log_every=100,
-            precision="auto",
-        ),
+        loop=published_loop(),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -96,11 +94,9 @@ def _fresh_network(
     info, arch = reader.info, settings.architecture
     pairs = sample_pairs(reader, seed=settings.seed)
     background = median_background(pairs) if assumptions.has_static_background else None
-    given: dict[str, Any] = {"scroll": usual_scroll(pairs, background)}
     if assumptions.new_content == "right":
-        given["new_content"] = "right"
-        given["new_content_cells"] = math.ceil(assumptions.new_content_columns / arch.block)
-    arch = DirectArchitecture.model_validate({**arch.model_dump(), **given})
+        arch = arch.with_new_content_right(assumptions.new_content_columns)
+    arch = arch.model_copy(update={"scroll": usual_scroll(pairs, background)})
     _check_size(arch, info.height, info.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(settings.seed, "weights"))

@@ -53,3 +53,16 @@ class LoopSettings(BaseModel):
     precision: PrecisionName = "float32"
     """Of the products; sums, weights and the optimizer stay float32. `auto` takes bf16 where the device
     multiplies it fast: GPUs, and CPUs with AMX (1.6 times faster there, docs/decisions/0003)."""
+
+
+def published_loop() -> LoopSettings:
+    """DIAMOND's optimizer and schedule, for long trainings on a GPU."""
+    return LoopSettings(
+        optimizer=OptimizerSettings(rate=1e-4, beta2=0.999, weight_decay=1e-2, muon_rate=0.0),
+        warmup_steps=100,
+        clip_norm=10.0,
+        ema_decay=0.999,
+        checkpoint_every=5000,
+        log_every=100,
+        precision="auto",
+    )

@@ -1,0 +1,107 @@
+"""Takes each model apart into the networks that a frame runs, at the size that a configuration gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from worldgen_core.config import Config
+from worldgen_core.games.catalogue import get_facts
+from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
+from worldgen_core.models.latent_space import build_autoencoder
+from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
+from worldgen_core.models.upsampler import Upsampler
+from worldgen_core.names import ModelName
+from worldgen_core.sizes.measure import Part
+from worldgen_core.training.diamond_settings import DiamondSettings
+
+PartsOf = Callable[[Config, int, int, int], list[Part]]
+
+
+def direct_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The regressor, and the two small networks around the chance of the game."""
+    arch, assumptions = config.direct.architecture, get_facts(config.direct.game).assumptions
+    if assumptions.new_content == "right":
+        arch = arch.with_new_content_right(assumptions.new_content_columns)
+    network = DirectNetwork(arch, num_actions=num_actions, height=height, width=width)
+    cells = torch.zeros(1, 3 * arch.block**2, height // arch.block, width // arch.block)
+    act = torch.zeros(1, arch.num_context_frames, dtype=torch.int64)
+    chance, memory = torch.zeros(1, arch.chance), network.start_memory(1)
+    around = (network.encoder, network.prior)
+    rest = tuple(part for part in network.children() if part not in around)
+    own = nn.ParameterList(network.parameters(recurse=False))
+    return [
+        Part("chance prior", (network.prior,), lambda: network.prior(cells), 1),
+        Part(
+            "regressor",
+            (*rest, own),
+            lambda: network([cells] * arch.num_context_frames, act, chance, memory),
+            1,
+        ),
+        Part("chance encoder", (network.encoder,), lambda: network.encoder(cells, cells), 0),
+    ]
+
+
+def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The denoiser with its head over latents, and the two halves of the autoencoder."""
+    settings = config.diamond_vae
+    network = build_autoencoder(config.autoencoder.architecture, height=height, width=width)
+    obs = torch.zeros(1, 3, height, width)
+    z = torch.zeros(1, network.num_latent_channels, height // network.factor, width // network.factor)
+    denoiser = LatentDenoiser(
+        settings.architecture, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
+    )
+    num_context = denoiser.num_context_frames
+    one = torch.ones(1)
+    act = torch.zeros(1, num_context, dtype=torch.int64)
+    context = LatentContext(z[:, None].expand(-1, num_context, -1, -1, -1), act, one)
+    num_steps = settings.sampler.num_evaluations
+    return [
+        Part("denoiser", (denoiser.unet,), lambda: denoiser(z, one, context), num_steps),
+        Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(context, z), 1),
+        Part("decoder", (network.decoder,), lambda: network.decode(z), 1),
+        Part("encoder", (network.encoder,), lambda: network.encode(obs), 0),
+    ]
+
+
+def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The low-resolution denoiser with its head, and the upsampler."""
+    settings, upsampler_settings = config.train, config.train_upsampler
+    assert isinstance(settings, DiamondSettings)
+    assert upsampler_settings is not None
+    denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=num_actions)
+    upsampler = Upsampler(upsampler_settings.upsampler, height=height, width=width)
+    low, full, one = torch.zeros(1, 3, *upsampler.low_size), torch.zeros(1, 3, height, width), torch.ones(1)
+    act = torch.zeros(1, denoiser.num_context_frames, dtype=torch.int64)
+    past = PixelContext(low[:, None].expand(-1, denoiser.num_context_frames, -1, -1, -1), act, one)
+    seen = torch.zeros(1, upsampler.denoiser.num_context_frames + 1, 3, height, width)
+    guided = PixelContext(seen, None, None)
+    parts = [
+        Part(
+            "denoiser",
+            (denoiser.unet,),
+            lambda: denoiser(low, one, past),
+            settings.stage.sampler.num_evaluations,
+        ),
+        Part(
+            "upsampler",
+            (upsampler.denoiser.unet,),
+            lambda: upsampler.denoiser(full, one, guided),
+            upsampler.settings.stage.sampler.num_evaluations,
+        ),
+    ]
+    if denoiser.end_head is not None:
+        parts.insert(1, Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(low, low), 1))
+    return parts
+
+
+PARTS_OF: dict[ModelName, PartsOf] = {
+    "direct": direct_parts,
+    "diamond-vae": diamond_vae_parts,
+    "diamond": diamond_parts,
+    "diamond-small": diamond_parts,
+}
+"""How to take each model apart: (configuration, number of actions, height, width) → parts."""
