@@ -139,6 +139,10 @@ def test_a_batch_is_balanced_and_a_function_of_its_seed() -> None:
     starts = (first.group == GROUPS.index("start")).float().mean()
     assert starts > 0.2
     assert (first.motion == UNKNOWN).any(), "some histories are cut short"
+    side = first.window.shape[-1]
+    behind = first.window[:, 3, side // 2, side // 2]
+    assert 0.3 < (behind == 0).float().mean() < 0.5, "in some the world behind the player is not known"
+    assert (first.window[:, 3, side // 2, 0] == 255).all()
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])

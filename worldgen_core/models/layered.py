@@ -99,6 +99,7 @@ class LayeredWorldModel:
             act=actions.cpu(),
             pose=torch.tensor([start.pose for start in starts]),
         )
+        self._draw_new_land()
 
     @torch.inference_mode()
     def restart(

@@ -105,7 +105,7 @@ class MoverNetwork(nn.Module):
         channels, width, thin = arch.channels, arch.width, arch.overview_channels
         self.stem = nn.Conv2d(4, 2 * channels, game.tile_px, stride=game.tile_px)
         self.near = nn.Conv2d(2 * channels, channels, 1)
-        self.ground = nn.Linear(2 * channels + NUM_WAYS, 64)
+        self.ground = nn.Linear(channels + NUM_WAYS, 64)
         self.ground_out = nn.Linear(64, 2)
         self.far = nn.ModuleList(
             [nn.Conv2d(4 if not i else thin, thin, 3, stride=2, padding=1) for i in range(2)]
@@ -158,10 +158,9 @@ class MoverNetwork(nn.Module):
         x = functional.silu(self.stem(_unit(window)))
         per_tile = functional.silu(self.near(x))
         middle = self.arch.window_tiles // 2
-        here = per_tile[:, :, middle, middle]
         ways = torch.eye(NUM_WAYS)
         rows = [
-            torch.cat([here, per_tile[:, :, middle + dy, middle + dx], ways[i].expand(len(x), -1)], dim=1)
+            torch.cat([per_tile[:, :, middle + dy, middle + dx], ways[i].expand(len(x), -1)], dim=1)
             for i, (dy, dx) in enumerate(STEPS.values())
         ]
         return self.ground_out(functional.silu(self.ground(torch.stack(rows, dim=1))))

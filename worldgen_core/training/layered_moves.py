@@ -27,6 +27,9 @@ from worldgen_core.training.layered_ground import CLOSED, FREE, SHUNNED, mark_sh
 from worldgen_core.training.layered_moves_settings import GROUPS, MoverLossSettings
 from worldgen_core.training.layered_scenes import Scene
 
+_HALO = 1
+"""Pixels around the player's box that its removal leaves unknown too."""
+
 
 @dataclass(frozen=True, slots=True)
 class MoveSamples:
@@ -80,6 +83,13 @@ def gather_moves(scenes: Iterable[Scene], network: MoverNetwork, settings: Mover
         samples.window, samples.is_free, network.game, tolerance=settings.shunned_tolerance
     )
     return replace(samples, is_free=is_free)
+
+
+def gather_last(scene: Scene, network: MoverNetwork) -> tuple[Sight, MoverState]:
+    """What the mover is shown and told in a scene's last frame, in which the player is found."""
+    samples = _samples(scene, network)
+    last = samples.take(torch.tensor([len(samples.group) - 1]))
+    return last.sight, last.state
 
 
 def _samples(scene: Scene, network: MoverNetwork) -> MoveSamples:
@@ -272,12 +282,28 @@ def _spoilt(
     same = (facing[batch.pose][:, None] == facing[None]).float()
     other = torch.multinomial(same, 1, generator=generator)[:, 0]
     is_other = torch.rand(num, generator=generator) < settings.pose_share
+    is_hidden = torch.rand(num, generator=generator) < settings.hidden_share
     return replace(
         batch,
+        window=torch.where(is_hidden[:, None, None, None], _hidden(batch.window, game), batch.window),
         motion=motion.masked_fill(is_cut, UNKNOWN),
         act=batch.act.masked_fill(is_cut, UNKNOWN),
         pose=torch.where(is_other, other, batch.pose),
     )
+
+
+def _hidden(window: UInt8[Tensor, "b 4 n n"], game: MoverGame) -> UInt8[Tensor, "b 4 n n"]:
+    """Windows in which the world behind a resting player is not known, as when a dream begins."""
+    margin = (window.shape[-1] - game.tile_px) // 2
+    y, x = (margin - foot for foot in game.foot)
+    hidden = window.clone()
+    hidden[
+        :,
+        :,
+        max(y - _HALO, 0) : y + game.box[0] + _HALO,
+        max(x - _HALO, 0) : x + game.box[1] + _HALO,
+    ] = 0
+    return hidden
 
 
 # Loss

@@ -35,6 +35,8 @@ class MoverLossSettings(BaseModel):
     """Share of samples whose history is cut short, as at the beginning of a dream."""
     strange_share: float = Field(default=0.02, ge=0, le=1)
     """Share of remembered motions that are replaced by none."""
+    hidden_share: float = Field(default=0.4, ge=0, le=1)
+    """Share of samples in which the world behind the player is not known, as when a dream begins."""
     pose_share: float = Field(default=0.2, ge=0, le=1)
     """Share of samples whose last pose is another one that looks the same way."""
     pose_weight: float = Field(default=0.5, ge=0)
