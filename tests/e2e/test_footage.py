@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 MODELS: tuple[ModelName, ...] = ("direct", "layered")
 SMALL: dict[str, Any] = {
-    "sample": {"num_videos": 1, "num_frames": 800},
+    "sample": {"num_videos": 1, "num_frames": 2_400},
     "direct": {
         "architecture": {"channels": [8, 16]},
         "phases": [{"unroll": 2, "batch_size": 2, "num_steps": 4}],
