@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, server_commands, studio
+from flows.cli import artifacts, build, footage, play, server_commands, studio
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 server_commands.register(app)
 build.register(app)
+play.register(app)
 studio.register(app)
 footage.register(app)
 app.add_typer(artifacts.app, name="artifacts")
