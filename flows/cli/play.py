@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.build import Device, Game
 from flows.cli.studio import Dataset
+
+if TYPE_CHECKING:
+    from storage.artifacts import ArtifactStore
+    from storage.manifest import Manifest
 
 _TOKEN_BYTES = 18
 
@@ -48,8 +52,8 @@ def play(
     theatre = open_theatre(model_folder, dataset_folder, device=device, threads=threads)
     facts = theatre.model_facts
     typer.echo(
-        f"  {facts['name']}, {facts['parameters'] / 1e6:.1f}M parameters, {len(theatre.starts)} held-out starts, "
-        f"{time.monotonic() - began:.1f} s"
+        f"  {facts['name']}, {facts['parameters'] / 1e6:.1f}M parameters, {len(theatre.starts)} held-out "
+        f"starts, {time.monotonic() - began:.1f} s"
     )
     url = address(host, listener.getsockname()[1], token)
 
@@ -96,7 +100,7 @@ def find_playable(game: str, dataset_name: str, artifact: str) -> tuple[Path, Pa
                 next_step=f"worldgen build {game}",
             )
         manifest, standing = found[-1], f"the newest model of {game}, which is no champion"
-    made_of = set(manifest.key_parts.inputs.values())
+    made_of = _ancestors(store, manifest)
     datasets = [
         store.path(m.ref)
         for stage in ("capture", "slice_videos")
@@ -104,6 +108,19 @@ def find_playable(game: str, dataset_name: str, artifact: str) -> tuple[Path, Pa
         if m.digest in made_of
     ]
     return store.path(manifest.ref), datasets[-1] if datasets else None, standing
+
+
+def _ancestors(store: ArtifactStore, manifest: Manifest) -> set[str]:
+    """Digests of everything that went into an artifact, through latents and the like too."""
+    known = {other.digest: other for other in store.manifests()}
+    found: set[str] = set()
+    waiting = list(manifest.key_parts.inputs.values())
+    while waiting:
+        digest = waiting.pop()
+        if digest not in found:
+            found.add(digest)
+            waiting += known[digest].key_parts.inputs.values() if digest in known else ()
+    return found
 
 
 def _own_address() -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Controls:
-    """Title and words for people; `taps` are actions that happen once a press, however long the key is held."""
+    """Title and words for people; `taps` are actions that happen once a press, however long it is."""
 
     title: str
     taps: frozenset[int] = frozenset()

@@ -27,7 +27,7 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
     """Observations are the dream's frames (h, w, 3) uint8, actions those of the game.
 
     The reward is the model's where it learns one; else it is `survival_reward` for every frame that does not
-    end the life, and `info["reward_is_learned"]` says which. A life ends where the model says so with more than
+    end the life, and `info["reward_is_learned"]` says which. A life ends where the model gives it more than
     even odds; a model that does not learn ends never terminates, so give `max_episode_steps` to `make`.
     """
 
@@ -68,7 +68,7 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Frame, dict[str, Any]]:
-        """Begin a life: at `options["start"]` if given, else at a held-out start or, without any, a fresh life.
+        """Begin a life: at `options["start"]`, else at a held-out start or, without any, a fresh life.
 
         Raises: ConfigError for an unknown start.
         """

@@ -19,7 +19,7 @@ class Guard:
         self._token = settings.token
 
     def knows(self, connection: HTTPConnection) -> bool:
-        """Whether the token is right, by query or cookie; and if there is none, whether the Host is local.
+        """Whether the token is right, by query or cookie; if there is none, whether the Host is local.
 
         The Host is looked at so that a foreign page cannot reach a local server by a name that resolves to it.
         """

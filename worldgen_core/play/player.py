@@ -85,10 +85,6 @@ class Player:
                 await self._leave(RUDE_CODE, "too many messages")
                 return
             try:
-                if len(data) > self._settings.max_message_bytes:
-                    raise ConfigError(
-                        "message", expected="a short one", found=f"{len(data)} bytes", next_step="reload"
-                    )
                 self._take(parse(data))
             except ConfigError as error:
                 await self._leave(BAD_CODE, f"{error.what}: {error.found}")

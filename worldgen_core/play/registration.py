@@ -1,4 +1,4 @@
-"""Makes `gymnasium.make("worldgen/Dream-v0", model=…)` work; gymnasium calls `register` through an entry point."""
+"""Makes `gymnasium.make("worldgen/Dream-v0", model=…)` work: gymnasium finds `register` as an entry point."""
 
 from __future__ import annotations
 

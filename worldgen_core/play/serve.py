@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 from collections.abc import Callable
 
 import uvicorn
@@ -37,14 +39,13 @@ def listen(settings: ServerSettings) -> socket.socket:
     return listener
 
 
-def serve(
-    app: FastAPI, listener: socket.socket, settings: ServerSettings, *, on_ready: Callable[[], None]
-) -> None:
-    """Serve until interrupted; `on_ready` is called once requests are answered."""
+def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
+    """The server, not yet started."""
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
+        lifespan="off",
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_max_queue=8,
@@ -54,7 +55,14 @@ def serve(
         timeout_graceful_shutdown=2,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def serve(
+    app: FastAPI, listener: socket.socket, settings: ServerSettings, *, on_ready: Callable[[], None]
+) -> None:
+    """Serve until interrupted; `on_ready` is called once requests are answered."""
+    server = make_server(app, settings)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -65,3 +73,29 @@ def serve(
         await serving
 
     asyncio.run(run())
+
+
+class BackgroundServer:
+    """Serves on a thread inside a `with` block, which is given the port; for notebooks and tests."""
+
+    def __init__(self, app: FastAPI, settings: ServerSettings) -> None:
+        self._server = make_server(app, settings)
+        self._settings = settings
+
+    def __enter__(self) -> int:
+        """Start, and wait until requests are answered."""
+        self._listener = listen(self._settings)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.01)
+        return int(self._listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and wait for it."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._listener]))

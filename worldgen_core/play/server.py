@@ -92,14 +92,37 @@ class Shelf:
             return None
         if kind == "txt":
             return recording.action_file(facts.action_names)
-        return recording.mp4(facts.fps) if kind == "mp4" else recording.gif(facts.fps)
+        return recording.mp4(float(facts.fps)) if kind == "mp4" else recording.gif(float(facts.fps))
 
 
 def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
     """The application; serves nothing by itself."""
     app = FastAPI(title="worldgen play", docs_url=None, redoc_url=None, openapi_url=None)
-    guard, hall, shelf = Guard(settings), Hall(settings), Shelf(theatre, settings.max_recordings)
+    guard, shelf = Guard(settings), Shelf(theatre, settings.max_recordings)
+    _add_checks(app, guard)
+    _add_files(app, theatre, shelf)
+    hall = Hall(settings)
 
+    @app.websocket("/play")
+    async def play(socket: WebSocket) -> None:
+        if not guard.knows(socket) or not guard.is_own_page(socket):
+            await socket.close(FORBIDDEN_CODE)
+            return
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            if not await hall.enter(socket):
+                await socket.send_json({"type": "full"})
+                await socket.close(FULL_CODE, "full")
+                return
+            try:
+                await _play(socket, theatre, settings, shelf)
+            finally:
+                await hall.leave()
+
+    return app
+
+
+def _add_checks(app: FastAPI, guard: Guard) -> None:
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         if not guard.knows(request):
@@ -111,6 +134,8 @@ def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
             response.set_cookie(COOKIE, guard.token or "", httponly=True, samesite="strict")
         return response
 
+
+def _add_files(app: FastAPI, theatre: Theatre, shelf: Shelf) -> None:
     @app.get("/")
     async def index() -> Response:
         return _page_file("index.html")
@@ -132,24 +157,6 @@ def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
             return Response("This recording is no longer kept.\n", 404, media_type="text/plain")
         attachment = {"Content-Disposition": "attachment"}
         return Response(data, media_type=_MEDIA[kind], headers=attachment)
-
-    @app.websocket("/play")
-    async def play(socket: WebSocket) -> None:
-        if not guard.knows(socket) or not guard.is_own_page(socket):
-            await socket.close(FORBIDDEN_CODE)
-            return
-        await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            if not await hall.enter(socket):
-                await socket.send_json({"type": "full"})
-                await socket.close(FULL_CODE, "full")
-                return
-            try:
-                await _play(socket, theatre, settings, shelf)
-            finally:
-                await hall.leave()
-
-    return app
 
 
 async def _play(socket: WebSocket, theatre: Theatre, settings: ServerSettings, shelf: Shelf) -> None:

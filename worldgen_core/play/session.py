@@ -1,4 +1,4 @@
-"""One player's game without a screen: a dream and, where there is a simulator, the true game under the same keys.
+"""One player's game without a screen: a dream and, where there is one, the true game under the same keys.
 
 Nothing here sleeps, draws or talks to a network. Whoever has the clock calls `tick` once a frame.
 """
@@ -35,8 +35,8 @@ _REST_TICKS = 12
 class Moment:
     """What there is to see now. `action` led to it; `press` is the newest key press that took part in it.
 
-    `reward` and `terminated` are the model's, None where it does not learn them; `game` is None without a true
-    game. A world that is over keeps its last frame.
+    `reward` and `terminated` are the model's, None where it does not learn them; `game` is None without a
+    true game. A world that is over keeps its last frame.
     """
 
     frame_number: int
@@ -152,7 +152,7 @@ class PlaySession:
         return game_over if self.view == "game" else moment.dream_over and game_over
 
     def tick(self) -> Moment:
-        """Play one frame with what is pressed; after the end of a life, wait for a press and begin the next."""
+        """Play one frame with what is pressed; after the end of a life, a press begins the next."""
         if not self.is_over:
             return self._play(self._take_action())
         self._rested += 1

@@ -26,7 +26,7 @@ class ServerSettings(BaseModel):
     max_message_bytes: int = Field(default=4096, ge=256, le=65536)
     """Longest message a player may send."""
     messages_per_s: float = Field(default=120.0, gt=0)
-    """Messages a second that a player may send for long; raise it for screens faster than 100 frames a second."""
+    """Messages a second that a player may send for long: one a frame shown, and the keys."""
     message_burst: int = Field(default=240, ge=1)
     """Messages that may come at once."""
     idle_s: float = Field(default=300.0, gt=0)

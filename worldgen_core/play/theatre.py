@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from storage.clips import ClipReader
+from worldgen_core.device import choose_device
 from worldgen_core.games.base import GameFacts
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.games.controls import controls_of
@@ -88,7 +89,7 @@ def open_theatre(
     about = {
         "name": card.model,
         "parameters": card.num_parameters["total"],
-        "device": device,
+        "device": choose_device(device).type,
         "context": k,
         "train_steps": card.training.get("num_steps"),
         "dataset": card.dataset.get("name"),

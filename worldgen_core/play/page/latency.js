@@ -28,4 +28,4 @@ export class Latency {
   }
 }
 
-export const milliseconds = (p50, p95) => `${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)}`;
+export const milliseconds = (p50, p95) => `${p50.toFixed(0)} / ${p95.toFixed(0)} ms`;

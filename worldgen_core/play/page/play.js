@@ -167,7 +167,7 @@ function strip(frame) {
 
 function figures(frame) {
   $("rate").textContent = frame.rate ? frame.rate.toFixed(1) : "–";
-  $("cost").textContent = frame.p50 ? `${frame.p50.toFixed(1)} ms, p95 ${frame.p95.toFixed(1)}` : "–";
+  $("cost").textContent = frame.p50 ? milliseconds(frame.p50, frame.p95) : "–";
   $("latency").textContent = latency.isEmpty ? "press a key" : milliseconds(latency.p50, latency.p95);
 }
 
