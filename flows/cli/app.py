@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, imports, models, server_commands, studio
+from flows.cli import artifacts, build, footage, imports, models, play, server_commands, studio
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 server_commands.register(app)
 build.register(app)
+play.register(app)
 studio.register(app)
 models.register(app)
 footage.register(app)
