@@ -164,7 +164,7 @@ def _cells_of(scene: Scene, tile_px: int, look_every: int) -> _Cells:
         known = cut_tiles(array_to_tensor(scene.is_known[frame][spans][..., None]), tile_px).flatten(0, 1)
         whole = known.all(dim=1).numpy()
         corner = (scene.camera[frame] + first - scene.grid) // tile_px
-        where = corner + np.stack(np.indices((int(rows), int(columns))), axis=-1).reshape(-1, 2)
+        where = corner + np.indices((int(rows), int(columns))).reshape(2, -1).T
         keys.append(where[whole])
         patches.append(tiles[whole])
     return _medians(np.concatenate(keys), np.concatenate(patches), scene, tile_px)
