@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, models, server_commands, studio
+from flows.cli import artifacts, build, footage, imports, models, play, server_commands, studio
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -22,10 +22,12 @@ app = typer.Typer(
 )
 server_commands.register(app)
 build.register(app)
+play.register(app)
 studio.register(app)
 models.register(app)
 footage.register(app)
 app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(imports.app, name="import")
 
 
 @app.callback()

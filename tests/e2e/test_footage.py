@@ -26,13 +26,24 @@ from worldgen_core.video.samples import make_sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-MODELS: tuple[ModelName, ...] = ("direct",)
+MODELS: tuple[ModelName, ...] = ("direct", "layered")
 SMALL: dict[str, Any] = {
-    "sample": {"num_videos": 1, "num_frames": 800},
+    "sample": {"num_videos": 1, "num_frames": 2_400},
     "direct": {
         "architecture": {"channels": [8, 16]},
         "phases": [{"unroll": 2, "batch_size": 2, "num_steps": 4}],
         "loop": {"checkpoint_every": 4, "log_every": 1},
+    },
+    "layered": {
+        "architecture": {
+            "tiles": {"embedding": 4, "channels": 8},
+            "mover": {"channels": 8, "overview_channels": 4, "width": 16},
+        },
+        "atlas": {"look_every": 20, "num_iterations": 1},
+        "windows": {"batch_size": 2},
+        "moves": {"batch": 8},
+        "num_steps": 2,
+        "loop": {"checkpoint_every": 2, "log_every": 1},
     },
     "evaluate": {
         **{"num_starts": 2, "horizon": 16, "sample_frames": 16, "num_stability_frames": 50},
@@ -40,13 +51,15 @@ SMALL: dict[str, Any] = {
     },
     "benchmark": {"num_warmup_frames": 1, "num_frames": 10, "num_repeats": 1},
 }
-"""Far below profile smoke. A new model is a word in MODELS, a section here, two lines in CORES."""
+"""Far below the sizes of profile smoke. A new model: a word in MODELS, a section here, two lines in CORES."""
 
 CORES = {
     "make_sample": "tests.e2e.audit:record_sample",
     "slice_video": "worldgen_core.video.slicing:slice_video",
     "slice_videos": "tests.e2e.audit:join_slices",
     "train_model/direct": "worldgen_core.training.direct:train_direct",
+    "train_model/layered": "worldgen_core.training.layered:train_layered",
+    "evaluate/layered": "worldgen_core.evaluation.evaluate:evaluate",
     "evaluate/direct": "worldgen_core.evaluation.evaluate:evaluate",
 }
 
@@ -200,10 +213,10 @@ def test_nights_train_on_where_there_is_a_new_video_and_only_there(
     assert not nights[2]["promoted"]
 
 
-def test_a_video_without_an_episode_is_no_news(
+def test_nights_of_the_sample_have_nothing_to_learn(
     site: Path, sampled: dict[str, BuildResult], store: ArtifactStore
 ) -> None:
-    """The sample never grows: its nights have nothing to learn."""
+    """The sample never grows."""
     result = night("auto")
     assert states(result)["train_model"] == "not needed"
     assert set(states(result).values()) == {"cached", "not needed"}
@@ -222,7 +235,7 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
     sampled: dict[str, BuildResult], store: ArtifactStore, tmp_path: Path, stage_name: str
 ) -> None:
     stage, _, name = stage_name.partition("/")
-    model = next((model for model in MODELS if model == name), MODELS[0])
+    model = MODELS[[*map(str, MODELS)].index(name)] if name else MODELS[0]
     config, manifest = config_of("auto", model), manifest_of(sampled[model], stage)
     settings = {
         "make_sample": config.sample,

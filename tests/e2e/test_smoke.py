@@ -147,12 +147,14 @@ def test_nightly_trains_on_from_the_champion_and_records_why(
 def test_fingerprint_sees_every_module_that_a_stage_loads(
     built: dict[str, Any], store: ArtifactStore, tmp_path: Path, stage_name: str
 ) -> None:
-    stage, _, named = stage_name.partition("/")
-    owners = {
-        "train_autoencoder": "diamond-vae", "encode_latents": "diamond-vae", "train_upsampler": "diamond",
-    }  # fmt: skip
-    wanted = named or owners.get(stage, "direct")
-    model = next(model for model in MODELS if model == wanted)
+    owners: dict[str, ModelName] = {
+        "train_autoencoder": "diamond-vae",
+        "encode_latents": "diamond-vae",
+        "train_model/diamond-vae": "diamond-vae",
+        "train_upsampler": "diamond",
+        "train_model/diamond": "diamond",
+    }
+    stage, model = stage_name.partition("/")[0], owners.get(stage_name, "direct")
     manifest = manifests_of(built, model)[stage]
     core, names = CORES[stage_name]
     by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}

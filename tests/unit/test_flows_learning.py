@@ -194,7 +194,8 @@ def test_next_commands_mean_this_very_build(store_root: Path) -> None:
     }
     config = make_config("flappy", "smoke", seed=4, device="cpu", overrides=changes)
     ref = ArtifactRef(stage="train_model", key="0123456789abcdef", digest="d")
-    sample, lineage, again = next_commands("build-flappy", config, ref)
+    play, sample, lineage, again = next_commands("build-flappy", config, ref)
+    assert play == "worldgen play flappy --model train_model/0123456789ab"
     assert sample == "worldgen sample flappy --model train_model/0123456789ab"
     assert lineage == "worldgen artifacts lineage train_model/0123456789ab"
     assert "--seed 4" in again

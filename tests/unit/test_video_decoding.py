@@ -238,6 +238,25 @@ def test_damage_spoils_up_to_the_next_key_frame(worker, tmp_path):
 # Requests that cannot be met
 
 
+def test_frames_shown_before_a_damaged_one_may_be_predicted_from_it(worker, tmp_path):
+    """Of I B B P the second packet is P: what spoils it spoils both B, which are shown first."""
+    path = write_video(tmp_path / "a.mkv", constant_ticks(40))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        first_p = packets[1]
+        payload, shown_at = bytes(first_p), first_p.pts
+    assert shown_at is not None
+    data = bytearray(path.read_bytes())
+    at = data.find(payload)
+    data[at + 8 : at + len(payload)] = bytes(len(payload) - 8)
+    path.write_bytes(data)
+    decoding = decode(facts := probe(path, worker=worker), np.arange(40), SIZE, worker=worker)
+    list(decoding)
+    shown_before = int(np.searchsorted(facts.pts, shown_at))
+    assert shown_before > 1
+    assert decoding.report.damaged[0] == (1, 19)
+
+
 def test_wrong_requests(worker, tmp_path):
     facts = probe(write_video(tmp_path / "a.mp4", constant_ticks(10)), worker=worker)
     for indices in ([10], [-1], [3, 3], [4, 2]):

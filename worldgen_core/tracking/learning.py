@@ -21,7 +21,7 @@ _LEAST_NEAR = 0.4
 
 
 def learn_bank(
-    clips: list[UInt8[np.ndarray, "t h w 3"]],
+    clips: list[UInt8[np.ndarray, "_ h w 3"]],
     settings: TrackingSettings,
     cameras: list[CameraTrack] | None = None,
 ) -> SpriteBank:

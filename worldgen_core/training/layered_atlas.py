@@ -22,7 +22,7 @@ from worldgen_core.training.layered_scenes import Scene
 
 _MAX_LOOKS = 9
 """Frames over which a cell's median is taken."""
-_NUM_ANCHOR_CELLS = 1500
+_NUM_ANCHOR_CELLS = 700
 """Cells by which the drawn grid is found."""
 _CHUNK = 4096
 
@@ -80,7 +80,7 @@ def make_atlas(scenes: Sequence[Scene], tile_px: int, settings: AtlasSettings, *
     Deterministic in scenes, settings and seed.
     """
     resting = [scene for scene in scenes if scene.is_on_grid]
-    anchor = find_anchor(resting, tile_px, seed=seed)
+    anchor = find_anchor(resting, tile_px, settings.tolerance, seed=seed)
     resting = [replace(scene, grid=(scene.grid - anchor) % tile_px) for scene in resting]
     cells = [_cells_of(scene, tile_px, settings.look_every) for scene in resting]
     pictures = array_to_tensor(np.concatenate([own.pictures for own in cells]))
@@ -92,20 +92,20 @@ def make_atlas(scenes: Sequence[Scene], tile_px: int, settings: AtlasSettings, *
     return Atlas(maps, book, kept, anchor)
 
 
-def find_anchor(scenes: Sequence[Scene], tile_px: int, *, seed: int) -> tuple[int, int]:
-    """Where on the drawn grid a resting player's box begins: the offset at which most tiles look alike.
+def find_anchor(scenes: Sequence[Scene], tile_px: int, tolerance: float, *, seed: int) -> tuple[int, int]:
+    """Where on the drawn grid a resting player's box begins: the offset at which there are fewest tiles.
 
-    At the right offset the world repeats itself, tile by tile; so the mean distance from a tile to the most
-    similar one elsewhere is least.
+    At the right offset the world is made of few tiles that come again and again; elsewhere, of all the pairs
+    that lie side by side.
     """
     rng = np.random.default_rng(seed)
-    best, anchor = np.inf, (0, 0)
+    best, anchor = 1.0, (0, 0)
     for y in range(tile_px):
         for x in range(tile_px):
-            tiles = _random_tiles(scenes, (y, x), tile_px, rng)
-            cost = _strangeness(array_to_tensor(tiles))
-            if cost < best:
-                best, anchor = cost, (y, x)
+            tiles = array_to_tensor(_random_tiles(scenes, (y, x), tile_px, rng))
+            share = _num_looks(tiles, tolerance) / len(tiles)
+            if share < best:
+                best, anchor = share, (y, x)
     return anchor
 
 
@@ -127,14 +127,17 @@ def _random_tiles(
     return np.stack(tiles)
 
 
-def _strangeness(tiles: Float32[Tensor, "n p"]) -> float:
-    """Mean distance in grey levels to the most similar other tile; flat ones tell nothing."""
-    busy = tiles[tiles.std(dim=1) > 8.0]
-    if len(busy) < 2:
-        return float("inf")
-    squares = distances(busy, torch.ones_like(busy, dtype=torch.bool), busy)
-    squares.fill_diagonal_(torch.inf)
-    return float(squares.min(dim=1).values.sqrt().clamp(max=40.0).mean())
+def _num_looks(tiles: Float32[Tensor, "n p"], tolerance: float) -> int:
+    """How many tiles are needed so that every tile is within the tolerance of one of them."""
+    squares = distances(tiles, torch.ones_like(tiles, dtype=torch.bool), tiles)
+    is_near = squares <= tolerance**2
+    is_covered = torch.zeros(len(tiles), dtype=torch.bool)
+    num_looks = 0
+    for row, near in enumerate(is_near):
+        if not is_covered[row]:
+            num_looks += 1
+            is_covered |= near
+    return num_looks
 
 
 def _on_grid(scene: Scene, book: Float32[Tensor, "k p"], tile_px: int) -> Scene:

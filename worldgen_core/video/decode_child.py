@@ -201,14 +201,16 @@ def _check_unchanged(source: FrameSource, request: dict[str, Any]) -> None:
 
 
 def _damaged(source: FrameSource, spoiled: list[int]) -> list[tuple[int, int]]:
-    """Stretches from each spoiled frame to the last before the next key frame, joined where they touch."""
+    """The stretches that spoiled frames and a missing first key frame spoil, joined where they touch."""
+    found = [source.spoiled_by(index) for index in spoiled]
+    if source.num_before_key:
+        found.append((0, source.num_before_key - 1))
     stretches: list[tuple[int, int]] = []
-    for index in sorted(spoiled):
-        last = source.next_key(index) - 1
-        if stretches and index <= stretches[-1][1] + 1:
+    for first, last in sorted(found):
+        if stretches and first <= stretches[-1][1] + 1:
             stretches[-1] = (stretches[-1][0], max(last, stretches[-1][1]))
         else:
-            stretches.append((index, last))
+            stretches.append((first, last))
     return stretches
 
 

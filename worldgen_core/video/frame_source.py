@@ -59,6 +59,7 @@ class FrameSource:
             self._container, self._stream, max_frames, on_packet=lambda: on_packet(0)
         )
         self._keys = np.flatnonzero(self.index.is_key)
+        self._place = np.argsort(self.index.rank)
         # Of each key frame, the first index from which on decoding may start there.
         self._key_ranks = np.maximum.accumulate(self.index.rank[self._keys])
         self._forget_position()
@@ -94,6 +95,21 @@ class FrameSource:
         """Presentation index of the first key frame after `index`; the number of frames if there is none."""
         later = self._key_ranks[self._key_ranks > index]
         return int(later[0]) if later.size else self.index.num_packets
+
+    def spoiled_by(self, index: int) -> tuple[int, int]:
+        """First and last frame that may be predicted from this one: what follows it up to the next key frame.
+
+        In the order of the file, that is: frames shown before it may still be predicted from it.
+        """
+        place = int(self._place[index])
+        later = self._keys[self._keys > place]
+        end = int(later[0]) if later.size else self.index.num_packets
+        return int(self.index.rank[place:end].min()), max(self.next_key(index) - 1, index)
+
+    @property
+    def num_before_key(self) -> int:
+        """Frames shown before the first key frame: what they are predicted from is not in the file."""
+        return int(self._key_ranks[0]) if self._keys.size and self._keys[0] > 0 else 0
 
     def note(self, sentence: str) -> None:
         """Keep the first few sentences about what went wrong."""

@@ -85,8 +85,9 @@ class DecodeReport:
     """What became of the wanted frames once decoding has ended.
 
     `missing` were demuxed and wanted but could not be decoded. `corrupt` were decoded from damaged data, as
-    far as the decoder noticed. `damaged` are stretches that a missing or corrupt frame spoils: up to the
-    frame before the next key frame, since the frames between are predicted from it.
+    far as the decoder noticed. `damaged` are stretches that a missing or corrupt frame spoils: from the first
+    frame that may be predicted from it up to the one before the next key frame. Frames before the first key
+    frame count, too.
     """
 
     num_wanted: int

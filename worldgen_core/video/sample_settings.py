@@ -20,7 +20,7 @@ class SampleSettings(BaseModel):
 
 def smoke() -> SampleSettings:
     """A few seconds."""
-    return SampleSettings(num_videos=2, num_frames=1_000)
+    return SampleSettings(num_videos=2, num_frames=2_400)
 
 
 def laptop() -> SampleSettings:

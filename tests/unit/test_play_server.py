@@ -1,0 +1,196 @@
+"""The server: a real one on a port of its own, talked to by a WebSocket client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.play_fakes import make_theatre
+from worldgen_core.errors import ConfigError
+from worldgen_core.play.protocol import HEADER, parse
+from worldgen_core.play.serve import BackgroundServer
+from worldgen_core.play.server import make_app
+from worldgen_core.play.settings import ServerSettings
+
+
+@contextmanager
+def served(**changes: Any) -> Iterator[str]:
+    """The address of a server with these settings."""
+    settings = ServerSettings(port=0, **changes)
+    with BackgroundServer(make_app(make_theatre(), settings), settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def play_at(address: str, *, origin: str | None = None, query: str = "") -> ClientConnection:
+    return connect(f"ws://{address}/play{query}", origin=origin or f"http://{address}", close_timeout=2)  # pyright: ignore[reportArgumentType]  # NewType of str
+
+
+def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next JSON message of a kind."""
+    for _ in range(400):
+        data = socket.recv(timeout=10)
+        if isinstance(data, str) and json.loads(data)["type"] == kind:
+            return json.loads(data)
+        acknowledge(socket, data)
+    raise AssertionError(f"no {kind}")
+
+
+def acknowledge(socket: ClientConnection, data: str | bytes) -> None:
+    if isinstance(data, bytes):
+        say(socket, type="shown", serial=HEADER.unpack_from(data)[9])
+
+
+def say(socket: ClientConnection, **message: Any) -> None:
+    socket.send(json.dumps(message))
+
+
+def frames(socket: ClientConnection, number: int) -> list[bytes]:
+    found: list[bytes] = []
+    while len(found) < number:
+        data = socket.recv(timeout=10)
+        acknowledge(socket, data)
+        if isinstance(data, bytes):
+            found.append(data)
+    return found
+
+
+def close_code(socket: ClientConnection) -> int:
+    try:
+        for _ in range(10_000):
+            socket.recv(timeout=10)
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return closed.rcvd.code
+    raise AssertionError("still open")
+
+
+def test_keys_reach_the_model_and_frames_come_at_the_games_rate() -> None:
+    with served() as address, play_at(address) as socket:
+        hello = hear(socket, "hello")
+        assert hello["keymap"]["Space"] == 1
+        assert hello["starts"][0]["id"] == "held-out"
+        say(socket, type="hold", action=1, press=7)
+        began = time.monotonic()
+        headers = [HEADER.unpack_from(data) for data in frames(socket, 30)]
+        assert time.monotonic() - began > 0.8, "30 frames at 30 frames/s"
+        assert headers[-1][10] == 7
+        assert sum(header[7] for header in headers) == 1, "a held tap is one flap"
+
+
+def test_views_context_pause_and_step() -> None:
+    with served() as address, play_at(address) as socket:
+        hear(socket, "hello")
+        say(socket, type="do", what="pause")
+        say(socket, type="show", view="both", context=True, same_chance=True)
+        for _ in range(20):
+            data = frames(socket, 1)[0]
+            header = HEADER.unpack_from(data)
+            if header[3] & 4 and header[6] == 3:
+                break
+        _, _, _, flags, width, height, pictures, num_context, *_ = header
+        assert flags & 4
+        assert (pictures, num_context) == (3, 3)
+        small = ((width + 1) // 2) * ((height + 1) // 2) * 3
+        assert len(data) == HEADER.size + 3 + 2 * width * height * 3 + 3 * small
+        say(socket, type="do", what="step")
+        assert HEADER.unpack_from(frames(socket, 2)[-1])[8] == header[8] + 1
+
+
+def test_a_recording_is_downloaded() -> None:
+    with served() as address, play_at(address) as socket:
+        hear(socket, "hello")
+        say(socket, type="do", what="record")
+        frames(socket, 8)
+        say(socket, type="do", what="stop")
+        note = hear(socket, "recorded")
+        for file in note["files"]:
+            reply = httpx.get(f"http://{address}/{file['url']}")
+            assert reply.status_code == 200
+            if file["name"].endswith(".txt"):
+                assert len(reply.text.split()) == note["frames"]
+        assert httpx.get(f"http://{address}/recordings/nothing/x.mp4").status_code == 404
+
+
+def test_a_slow_reader_gets_no_more_than_a_few_frames() -> None:
+    with served(max_frames_in_flight=3) as address, play_at(address) as socket:
+        serials: list[int] = []
+        with contextlib.suppress(TimeoutError):
+            for _ in range(100):
+                data = socket.recv(timeout=0.5)
+                serials += [HEADER.unpack_from(data)[9]] if isinstance(data, bytes) else []
+        assert serials == [1, 2, 3]
+
+
+def test_strangers_stay_out() -> None:
+    token = "x" * 20
+    with served() as address:
+        with pytest.raises(InvalidStatus):
+            play_at(address, origin="http://evil.example")
+        assert httpx.get(f"http://{address}/", headers={"Host": "evil.example"}).status_code == 403
+        assert httpx.get(f"http://{address}/page/..%2Fserver.py").status_code == 404
+        page = httpx.get(f"http://{address}/")
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+    with served(token=token) as address:
+        assert httpx.get(f"http://{address}/").status_code == 403
+        assert httpx.get(f"http://{address}/?token={'y' * 20}").status_code == 403
+        with pytest.raises(InvalidStatus):
+            play_at(address)
+        with httpx.Client() as client:
+            assert client.get(f"http://{address}/?token={token}").status_code == 200
+            assert client.get(f"http://{address}/page/play.js").status_code == 200, "by the cookie"
+        with play_at(address, query=f"?token={token}") as socket:
+            hear(socket, "hello")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("x" * 5000, 1009), ("{}", 4002), ('{"type":"hold","action":9,"press":1}', 4002), ("\x00", 4002)],
+)
+def test_bad_messages_end_the_session_and_nothing_else(text: str, code: int) -> None:
+    with served() as address:
+        with play_at(address) as socket:
+            hear(socket, "hello")
+            socket.send(text)
+            assert close_code(socket) == code
+        with play_at(address) as socket:
+            hear(socket, "hello")
+
+
+def test_too_many_messages_and_too_long_a_rest_end_a_session() -> None:
+    with served(message_burst=5, messages_per_s=1.0, idle_s=0.5) as address:
+        with play_at(address) as socket:
+            for _ in range(10):
+                say(socket, type="hold", action=0, press=0)
+            assert close_code(socket) == 4001
+        with play_at(address) as socket:
+            assert close_code(socket) == 4000
+
+
+def test_who_finds_no_place_waits_and_then_plays() -> None:
+    with served(max_players=1, max_waiting=1) as address:
+        first = play_at(address)
+        hear(first, "hello")
+        with play_at(address) as second:
+            assert hear(second, "wait")["ahead"] == 0
+            with play_at(address) as third:
+                assert close_code(third) == 1013
+            threading.Timer(0.2, first.close).start()
+            hear(second, "hello")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"type":"speed","factor":NaN}', '{"type":"begin","seed":-1,"start":null}']
+)
+def test_what_is_no_message_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match="message"):
+        parse(text)

@@ -1,0 +1,97 @@
+"""The dream as a gymnasium environment: any agent plays and trains inside a world model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from storage.clips import ClipReader
+from worldgen_core.games.base import Frame
+from worldgen_core.games.catalogue import get_facts
+from worldgen_core.models.card import read_card
+from worldgen_core.models.interface import WorldModel
+from worldgen_core.models.load import load_world_model
+from worldgen_core.names import DeviceName
+from worldgen_core.play.registration import register
+from worldgen_core.play.session import Moment, PlaySession
+from worldgen_core.play.starts import held_out_starts
+
+register()
+
+
+class DreamEnv(gymnasium.Env[Frame, np.int64]):
+    """Observations are the dream's frames (h, w, 3) uint8, actions those of the game.
+
+    The reward is the model's where it learns one; else it is `survival_reward` for every frame that does not
+    end the life, and `info["reward_is_learned"]` says which. A life ends where the model gives it more than
+    even odds; a model that does not learn ends never terminates, so give `max_episode_steps` to `make`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012  # gymnasium's own convention
+
+    def __init__(
+        self,
+        model: str | Path | WorldModel,
+        *,
+        game: str | None = None,
+        dataset: str | Path | None = None,
+        device: DeviceName = "auto",
+        num_starts: int = 64,
+        survival_reward: float = 0.0,
+        render_mode: str | None = "rgb_array",
+    ) -> None:
+        """Open a model folder; `dataset` is a folder whose held-out episodes are starts besides fresh lives.
+
+        Give `game` with a model that is no folder.
+        Raises: CheckpointError; StorageError; ConfigError for a game that can begin nowhere.
+        """
+        if isinstance(model, str | Path):
+            game = game or read_card(Path(model)).game
+            model = load_world_model(Path(model), device)
+        facts = get_facts(game or "")
+        k = model.num_context_frames
+        reader = None if dataset is None else ClipReader(Path(dataset))
+        self._starts = (
+            held_out_starts(reader, facts, num_frames=k, num_starts=num_starts) if reader is not None else []
+        )
+        self._session = PlaySession(model, facts, self._starts)
+        self._survival_reward = survival_reward
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": facts.fps}
+        self.action_space = spaces.Discrete(model.num_actions)
+        self.observation_space = spaces.Box(0, 255, (*model.frame_shape, 3), np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frame, dict[str, Any]]:
+        """Begin a life: at `options["start"]`, else at a held-out start or, without any, a fresh life.
+
+        Raises: ConfigError for an unknown start.
+        """
+        super().reset(seed=seed)
+        own_seed = int(self.np_random.integers(2**31))
+        start_id = (options or {}).get("start")
+        if start_id is None and self._starts:
+            start_id = self._starts[own_seed % len(self._starts)].start_id
+        return self._session.begin(seed=own_seed, start_id=start_id).dream, {
+            "start": self._session.start.start_id
+        }
+
+    def step(self, action: int | np.integer) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """Dream one frame; raises ConfigError for an unknown action."""
+        moment = self._session.step(int(action))
+        is_learned = moment.reward is not None
+        reward = moment.reward if moment.reward is not None else self._survival(moment)
+        info = {"reward_is_learned": is_learned, "terminated_probability": moment.terminated}
+        return moment.dream, reward, moment.dream_over, False, info
+
+    def render(self) -> Frame:  # pyright: ignore[reportIncompatibleMethodOverride]  # one mode only
+        """The current frame."""
+        return self._session.moment.dream
+
+    def _survival(self, moment: Moment) -> float:
+        return 0.0 if moment.dream_over else self._survival_reward

@@ -1,0 +1,335 @@
+// The page of `worldgen play`: keys go out as JSON, frames come in as bytes (see worldgen_core/play/protocol.py).
+
+import { Latency, milliseconds } from "./latency.js";
+import { HEADER_BYTES, unpack } from "./frames.js";
+import { keyName, makeTouch } from "./controls.js";
+
+const $ = (id) => document.getElementById(id);
+const UI_KEYS = { KeyP: "pause", KeyN: "step", KeyR: "reset", KeyV: "record", KeyG: "toggle", KeyB: "both", KeyC: "context" };
+const RETRY_MS = [300, 600, 1200, 2500, 5000];
+const IDLE = 4000, RUDE = 4001, WRONG = 4002, FULL = 1013;
+
+const state = {
+  socket: null, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
+  held: [], press: 0, start: null, retries: 0, isOut: false, newest: null, isDrawing: false, shown: 0,
+};
+const latency = new Latency();
+
+// Connection
+
+function connect() {
+  state.isOut = false;
+  const url = new URL("play" + location.search, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const socket = new WebSocket(url);
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = (event) => (typeof event.data === "string" ? hear(JSON.parse(event.data)) : receive(event.data));
+  socket.onclose = (event) => state.socket === socket && lost(event.code);
+  state.socket = socket;
+}
+
+function send(message) {
+  if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
+}
+
+function lost(code) {
+  state.socket = null;
+  state.held = [];
+  const reasons = {
+    [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
+    [RUDE]: "That was too much at once. Press a key or tap to come back.",
+    [WRONG]: "Page and server do not understand each other. Reload the page.",
+    [FULL]: "All places and the waiting line are taken. Press a key or tap to try again.",
+  };
+  if (code in reasons) {
+    state.isOut = true;
+    notice(reasons[code]);
+    return;
+  }
+  notice(state.hello ? "Connection lost. Trying again …" : "The server does not answer. Trying again …");
+  setTimeout(connect, RETRY_MS[Math.min(state.retries++, RETRY_MS.length - 1)]);
+}
+
+function hear(message) {
+  if (message.type === "hello") greet(message);
+  else if (message.type === "wait") {
+    const ahead = message.ahead ? `${message.ahead} ahead of you` : "you are next";
+    notice(`Somebody is playing. A place will be yours as soon as one is free: ${ahead}.`);
+  } else if (message.type === "recorded") offer(message);
+  else if (message.type === "error") notice(message.text);
+}
+
+function greet(hello) {
+  state.hello = hello;
+  state.retries = 0;
+  state.newest = null;
+  state.shown = 0;
+  $("title").textContent = hello.title;
+  document.title = `${hello.title} · worldgen`;
+  const millions = (hello.model.parameters / 1e6).toFixed(1);
+  $("model").textContent = `dreamt by ${hello.model.name}, ${millions}M parameters, on ${hello.model.device}`;
+  $("views").hidden = !hello.has_game;
+  $("chance-line").hidden = !hello.has_game;
+  $("seed").value = hello.seed;
+  listKeys(hello);
+  listStarts(hello);
+  makeTouch($("touch"), hello, press, release);
+  notice("");
+  sayShow();
+  saySpeed();
+}
+
+// Frames
+
+function receive(data) {
+  if (data.byteLength < HEADER_BYTES) return;
+  state.newest = data;
+  if (!state.isDrawing) {
+    state.isDrawing = true;
+    requestAnimationFrame(draw);
+  }
+}
+
+function draw() {
+  state.isDrawing = false;
+  if (!state.newest) return;
+  const frame = unpack(state.newest);
+  state.newest = null;
+  $("dream-figure").hidden = !frame.dream;
+  $("game-figure").hidden = !frame.game;
+  for (const world of ["dream", "game"]) if (frame[world]) paint($(world), frame[world], frame.width, frame.height);
+  $("dream-figure").classList.toggle("over", frame.dreamOver);
+  $("game-figure").classList.toggle("over", frame.gameOver);
+  caption(frame);
+  fit(frame.width, frame.height, Boolean(frame.dream) + Boolean(frame.game));
+  strip(frame);
+  figures(frame);
+  state.paused = frame.isPaused;
+  state.over = frame.isEnded;
+  setRecording(frame.isRecording);
+  $("pause").firstElementChild.textContent = frame.isPaused ? "Go on" : "Pause";
+  $("pause").setAttribute("aria-pressed", frame.isPaused);
+  notice(frame.isEnded && !frame.isPaused ? "This life is over. Press a key to play again." : "");
+  document.body.dataset.frame = frame.number;
+  document.body.dataset.action = frame.action;
+  send({ type: "shown", serial: frame.serial });
+  requestAnimationFrame((now) => latency.seen(frame.press, now));
+}
+
+function paint(canvas, pixels, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  for (let i = 0, j = 0; i < pixels.length; i += 3, j += 4) {
+    image.data[j] = pixels[i];
+    image.data[j + 1] = pixels[i + 1];
+    image.data[j + 2] = pixels[i + 2];
+    image.data[j + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// Every pixel of the game covers the same whole number of pixels of the screen.
+function fit(width, height, count) {
+  const ratio = devicePixelRatio || 1, isNarrow = innerWidth <= 832;
+  const room = $("screen").clientWidth - (count > 1 ? (isNarrow ? 8 : 24) : 0);
+  const tall = isNarrow ? innerHeight * 0.5 : innerHeight - 260 - ($("strip").hidden ? 0 : 120);
+  const scale = Math.max(1, Math.floor(Math.min((room * ratio) / (width * count), (tall * ratio) / height)));
+  for (const world of ["dream", "game"]) {
+    const style = $(world).style;
+    style.width = `${(width * scale) / ratio}px`;
+    style.height = `${(height * scale) / ratio}px`;
+  }
+}
+
+function caption(frame) {
+  const words = (name, isOver) => (isOver ? `${name}: life over` : name);
+  $("dream-figure").lastElementChild.textContent = words("dream", frame.dreamOver);
+  $("game-figure").lastElementChild.textContent = words("true game", frame.gameOver);
+}
+
+function strip(frame) {
+  const box = $("strip");
+  box.hidden = !frame.context.length;
+  while (box.children.length > frame.context.length) box.lastChild.remove();
+  while (box.children.length < frame.context.length) {
+    const figure = document.createElement("figure");
+    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
+    box.append(figure);
+  }
+  frame.context.forEach(({ pixels, action }, i) => {
+    const [canvas, text] = box.children[i].children;
+    paint(canvas, pixels, frame.smallWidth, frame.smallHeight);
+    canvas.style.height = "80px";
+    text.textContent = state.hello.actions[action] ?? "";
+  });
+}
+
+function figures(frame) {
+  $("rate").textContent = frame.rate ? frame.rate.toFixed(1) : "–";
+  $("cost").textContent = frame.p50 ? milliseconds(frame.p50, frame.p95) : "–";
+  $("latency").textContent = latency.isEmpty ? "press a key" : milliseconds(latency.p50, latency.p95);
+}
+
+function notice(text) {
+  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
+}
+
+// Keys: the newest key that is still down counts.
+
+function press(action) {
+  if (comeBack()) return;
+  state.held = [...state.held.filter((other) => other !== action), action];
+  state.press += 1;
+  latency.pressed(state.press, performance.now());
+  send({ type: "hold", action, press: state.press });
+}
+
+function release(action) {
+  state.held = state.held.filter((other) => other !== action);
+  send({ type: "hold", action: state.held.at(-1) ?? 0, press: state.press });
+}
+
+function comeBack() {
+  if (!state.isOut) return false;
+  notice("Connecting …");
+  connect();
+  return true;
+}
+
+const isTyping = (event) => event.target instanceof HTMLInputElement && event.target.type === "number";
+
+addEventListener("keydown", (event) => {
+  if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const action = state.hello?.keymap[event.code];
+  // A button that has the focus must not be pressed by a key of the game.
+  if (action !== undefined || event.code in UI_KEYS) event.preventDefault();
+  if (event.repeat) return;
+  if (action !== undefined) press(action);
+  else if (event.code in UI_KEYS) command(UI_KEYS[event.code]);
+  else comeBack();
+});
+
+addEventListener("keyup", (event) => {
+  const action = state.hello?.keymap[event.code];
+  if (action === undefined || isTyping(event)) return;
+  event.preventDefault();
+  release(action);
+});
+
+addEventListener("blur", () => {
+  state.held = [];
+  send({ type: "hold", action: 0, press: state.press });
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && !state.paused) {
+    state.wasHidden = true;
+    send({ type: "do", what: "pause" });
+  } else if (!document.hidden && state.wasHidden) {
+    state.wasHidden = false;
+    send({ type: "do", what: "resume" });
+  }
+});
+
+$("screen").addEventListener("pointerdown", (event) => {
+  event.preventDefault();
+  const taps = state.hello?.taps ?? [];
+  if (state.isOut || !taps.length) return void comeBack();
+  press(taps[0]);
+  addEventListener("pointerup", () => release(taps[0]), { once: true });
+});
+
+// Buttons
+
+function command(what) {
+  if (what === "toggle") setView(state.view === "dream" ? "game" : "dream");
+  else if (what === "both") setView(state.view === "both" ? "dream" : "both");
+  else if (what === "context") $("context").click();
+  else if (what === "pause") send({ type: "do", what: state.paused ? "resume" : "pause" });
+  else if (what === "record") send({ type: "do", what: state.recording ? "stop" : "record" });
+  else send({ type: "do", what });
+}
+
+function setView(view) {
+  if (!state.hello?.has_game) return;
+  state.view = view;
+  sayShow();
+}
+
+function sayShow() {
+  for (const button of $("views").children) button.setAttribute("aria-pressed", button.dataset.view === state.view);
+  send({ type: "show", view: state.view, context: $("context").checked, same_chance: $("chance").checked });
+}
+
+function saySpeed() {
+  $("speed-text").textContent = `${$("speed").value} %`;
+  send({ type: "speed", factor: $("speed").value / 100 });
+}
+
+function begin(start) {
+  state.start = start;
+  send({ type: "begin", seed: Number($("seed").value) || 0, start });
+  for (const button of $("starts").children) button.setAttribute("aria-pressed", button.dataset.start === start);
+}
+
+function setRecording(isRecording) {
+  state.recording = isRecording;
+  $("record").setAttribute("aria-pressed", isRecording);
+  $("record").firstElementChild.textContent = isRecording ? "Stop" : "Record";
+}
+
+function offer({ frames, files }) {
+  const words = { mp4: "video", gif: "GIF", txt: "action file" };
+  const links = files.map(({ name, url }) => {
+    const link = document.createElement("a");
+    Object.assign(link, { href: url, download: name, textContent: words[name.split(".").at(-1)] });
+    return link;
+  });
+  $("saved").replaceChildren(`${frames} frames:`, ...links);
+  $("saved").hidden = false;
+}
+
+for (const id of ["pause", "step", "reset", "record"]) $(id).addEventListener("click", () => command(id));
+for (const button of $("views").children) button.addEventListener("click", () => setView(button.dataset.view));
+$("context").addEventListener("change", sayShow);
+$("chance").addEventListener("change", sayShow);
+$("speed").addEventListener("input", saySpeed);
+$("seed-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("seed").blur();
+  begin(null);
+});
+
+function listKeys(hello) {
+  const rows = hello.actions.map((words, action) => {
+    const keys = Object.keys(hello.keymap).filter((code) => hello.keymap[code] === action);
+    return [keys.map(keyName), words];
+  });
+  if (hello.has_game) rows.push([["G"], "dream or true game"], [["B"], "side by side"]);
+  rows.push([["C"], "what the model sees"]);
+  $("keys").replaceChildren(
+    ...rows.filter(([keys]) => keys.length).flatMap(([keys, words]) => {
+      const names = document.createElement("dt"), text = document.createElement("dd");
+      names.append(...keys.map((key) => Object.assign(document.createElement("kbd"), { textContent: key })));
+      text.textContent = words;
+      return [names, text];
+    }),
+  );
+}
+
+function listStarts(hello) {
+  $("starts").replaceChildren(
+    ...hello.starts.map(({ id, label }) => {
+      const button = document.createElement("button"), image = document.createElement("img");
+      Object.assign(image, { src: `starts/${encodeURIComponent(id)}.png`, alt: `held-out episode ${label}` });
+      button.title = label;
+      button.dataset.start = id;
+      button.append(image);
+      button.addEventListener("click", () => begin(id));
+      return button;
+    }),
+  );
+}
+
+connect();

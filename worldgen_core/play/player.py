@@ -1,0 +1,219 @@
+"""One connected player: takes messages, keeps time, sends the newest frame; nothing queues anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from worldgen_core.errors import ConfigError
+from worldgen_core.play.pace import Meter, Pacer, TokenBucket
+from worldgen_core.play.protocol import (
+    ENDED,
+    PAUSED,
+    RECORDING,
+    Begin,
+    Do,
+    Hold,
+    Message,
+    Show,
+    Shown,
+    Speed,
+    pack,
+    parse,
+)
+from worldgen_core.play.recording import Recorder, Recording
+from worldgen_core.play.session import PlaySession
+from worldgen_core.play.settings import ServerSettings
+
+Keep = Callable[[Recording], dict[str, Any]]
+"""Keeps a finished recording for download and says where."""
+
+IDLE_CODE, RUDE_CODE, BAD_CODE = 4000, 4001, 4002
+"""WebSocket close codes of our own: idle too long, too many messages, a message that is none."""
+
+
+class Player:
+    """Runs a session for one WebSocket until either side ends it."""
+
+    def __init__(
+        self, socket: WebSocket, session: PlaySession, *, fps: float, settings: ServerSettings, keep: Keep
+    ) -> None:
+        self._socket = socket
+        self._session = session
+        self._fps = fps
+        self._settings = settings
+        self._keep = keep
+        self._pacer = Pacer(fps)
+        self._meter = Meter()
+        self._is_paused = False
+        self._steps_wanted = 0
+        self._wants_context = False
+        self._begin: Begin | None = None
+        self._wants_next_life = False
+        self._recorder: Recorder | None = None
+        self._serial = self._shown = 0
+        self._last_touch = time.monotonic()
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._notes: dict[str, dict[str, Any]] = {}
+
+    async def run(self) -> None:
+        """Play until the player leaves, idles too long or misbehaves."""
+        tasks = [asyncio.create_task(part()) for part in (self._listen, self._play, self._send)]
+        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for task in done:
+            # Whatever was being sent, the player is gone.
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                task.result()
+
+    async def _listen(self) -> None:
+        bucket = TokenBucket(self._settings.messages_per_s, self._settings.message_burst, time.monotonic())
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            data = message.get("text") or message.get("bytes") or ""
+            if not bucket.take(time.monotonic()):
+                await self._leave(RUDE_CODE, "too many messages")
+                return
+            try:
+                self._take(parse(data))
+            except ConfigError as error:
+                await self._leave(BAD_CODE, f"{error.what}: {error.found}")
+                return
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Shown):
+            self._shown = max(self._shown, min(message.serial, self._serial))
+            self._news.set()
+            return
+        self._last_touch = time.monotonic()
+        match message:
+            case Hold():
+                self._session.hold(message.action, press=message.press)
+            case Begin():
+                self._begin = message
+            case Show():
+                has_changed = self._session.view != message.view
+                self._session.view = message.view
+                self._session.takes_chance_from_game = message.same_chance
+                self._wants_context = message.context
+                if has_changed and self._recorder is not None:
+                    self._stop_recording()
+            case Speed():
+                self._pacer.frames_per_s = self._fps * message.factor
+                self._meter.restart()
+            case Do():
+                self._do(message.what)
+        self._wake.set()
+        self._news.set()
+
+    def _do(self, what: str) -> None:
+        if what == "pause":
+            self._is_paused = True
+        elif what == "resume":
+            self._is_paused = False
+            self._pacer.restart()
+            self._meter.restart()
+        elif what == "step":
+            self._is_paused, self._steps_wanted = True, 1
+        elif what == "reset":
+            self._begin, self._wants_next_life = None, True
+        elif what == "record":
+            session = self._session
+            self._recorder = Recorder(
+                session.view, session.moment, max_frames=self._settings.max_recorded_frames
+            )
+        else:
+            self._stop_recording()
+
+    def _stop_recording(self) -> None:
+        if self._recorder is not None:
+            self._notes["recorded"] = self._keep(self._recorder.finish())
+            self._recorder = None
+
+    async def _play(self) -> None:
+        self._news.set()
+        while True:
+            now = time.monotonic()
+            if now - self._last_touch > self._settings.idle_s:
+                await self._leave(IDLE_CODE, "idle")
+                return
+            wait_s = 1.0 if self._rests() else self._pacer.wait_s(now)
+            if wait_s > 0:
+                if self._rests():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), wait_s)
+                else:
+                    await asyncio.sleep(wait_s)
+            self._wake.clear()
+            if not self._rests():
+                await self._frame()
+
+    def _rests(self) -> bool:
+        is_asked = self._begin is not None or self._wants_next_life or self._steps_wanted
+        return self._is_paused and not is_asked
+
+    async def _frame(self) -> None:
+        self._pacer.begin_frame(time.monotonic())
+        session = self._session
+        before = session.moment
+        moment = await asyncio.to_thread(self._advance)
+        if moment is not before:
+            is_cut = moment.frame_number == 0
+            if not is_cut:
+                self._meter.frame(time.monotonic(), moment.step_ms)
+            if self._recorder is not None:
+                (self._recorder.cut if is_cut else self._recorder.add)(moment)
+                if self._recorder.is_full:
+                    self._stop_recording()
+        self._news.set()
+
+    def _advance(self) -> Any:
+        begin, self._begin = self._begin, None
+        is_next, self._wants_next_life = self._wants_next_life, False
+        if begin is not None:
+            try:
+                return self._session.begin(seed=begin.seed, start_id=begin.start)
+            except ConfigError as error:
+                self._notes["error"] = {"text": f"{error.what}: {error.found}"}
+                return self._session.moment
+        if is_next:
+            return self._session.next_life()
+        self._steps_wanted = 0
+        return self._session.tick()
+
+    async def _send(self) -> None:
+        """Send notes, and the newest frame as soon as the browser has room for it."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            notes, self._notes = self._notes, {}
+            for kind, note in notes.items():
+                await self._socket.send_json({"type": kind, **note})
+            if self._serial - self._shown < self._settings.max_frames_in_flight:
+                self._serial += 1
+                await self._socket.send_bytes(self._packed())
+
+    def _packed(self) -> bytes:
+        session = self._session
+        flags = PAUSED * self._is_paused | RECORDING * (self._recorder is not None) | ENDED * session.is_over
+        return pack(
+            session.moment,
+            view=session.view,
+            flags=flags,
+            serial=self._serial,
+            rates=self._meter.rates(),
+            context=session.context if self._wants_context else [],
+        )
+
+    async def _leave(self, code: int, reason: str) -> None:
+        await self._socket.close(code, reason[:120])

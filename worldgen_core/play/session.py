@@ -1,0 +1,247 @@
+"""One player's game without a screen: a dream and, where there is one, the true game under the same keys.
+
+Nothing here sleeps, draws or talks to a network. Whoever has the clock calls `tick` once a frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from worldgen_core.batch import array_to_tensor
+from worldgen_core.errors import ConfigError
+from worldgen_core.games.base import Frame, GameFacts, Playable
+from worldgen_core.games.controls import controls_of
+from worldgen_core.models.interface import Prediction, WorldModel
+from worldgen_core.play.starts import Start, fresh_start, has_simulator, play_to
+from worldgen_core.seeds import derive_seed
+from worldgen_core.threads import cpu_threads
+
+View = Literal["dream", "game", "both"]
+
+_OVER = 0.5
+_REST_TICKS = 12
+"""After the end of a life so many ticks pass before a press starts the next: it may be meant for the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What there is to see now. `action` led to it; `press` is the newest key press that took part in it.
+
+    `reward` and `terminated` are the model's, None where it does not learn them; `game` is None without a
+    true game. A world that is over keeps its last frame.
+    """
+
+    frame_number: int
+    action: int
+    press: int
+    dream: UInt8[np.ndarray, "h w c"]
+    game: UInt8[np.ndarray, "h w c"] | None
+    dream_over: bool
+    game_over: bool
+    reward: float | None
+    terminated: float | None
+    step_ms: float
+
+
+class PlaySession:
+    """Steps a world model under a player's keys, from any of the starts that it is given."""
+
+    def __init__(
+        self, model: WorldModel, facts: GameFacts, starts: Sequence[Start], *, seed: int = 0, threads: int = 1
+    ) -> None:
+        if not starts and not has_simulator(facts):
+            raise ConfigError(
+                f"play {facts.name}: starts",
+                expected="held-out frames to begin from, as this game has no simulator",
+                found="none",
+                next_step=f"worldgen build {facts.name}, with a longer recording held out",
+            )
+        self._model = model
+        self._facts = facts
+        self._starts = {start.start_id: start for start in starts}
+        self._taps = controls_of(facts.name).taps
+        self._threads = threads
+        self.view: View = "dream"
+        self.takes_chance_from_game = True
+        """In view "both" only: whether the dream is told what the true game draws at random."""
+        self.begin(seed=seed)
+
+    # Keys
+
+    def hold(self, action: int, *, press: int = 0) -> None:
+        """A player now holds `action` (0: nothing); `press` numbers presses, to measure what they take.
+
+        The newest wins. A press shorter than a frame still counts for the next one.
+        Raises: ConfigError for an unknown action.
+        """
+        if not 0 <= action < self._model.num_actions:
+            raise ConfigError(
+                "action",
+                expected=f"0 to {self._model.num_actions - 1}",
+                found=str(action),
+                next_step="press a key of this game",
+            )
+        self._held = action
+        if action:
+            self._pressed, self._press = action, press
+
+    def release_all(self) -> None:
+        """Nothing is held any more, and no press waits."""
+        self._held = self._pressed = 0
+
+    # Starts
+
+    def begin(self, *, seed: int, start_id: str | None = None) -> Moment:
+        """Begin anew; without a start, at a fresh life of the seed, or at a held-out start that it chooses.
+
+        Raises: ConfigError for an unknown start.
+        """
+        self._start = self._choose(seed, start_id)
+        self._seed, self._wanted_start, self._num_lives = seed, start_id, 1
+        return self._enter()
+
+    def next_life(self) -> Moment:
+        """Begin the next life: another seed if lives are fresh, the same start again if one was chosen."""
+        self._num_lives += 1
+        own_seed = derive_seed(self._seed, "life", self._num_lives)
+        self._start = self._choose(own_seed, self._wanted_start)
+        return self._enter()
+
+    @property
+    def start(self) -> Start:
+        """Where the current life began."""
+        return self._start
+
+    @property
+    def seed(self) -> int:
+        """The seed it was begun with."""
+        return self._seed
+
+    @property
+    def has_game(self) -> bool:
+        """Whether there is a true game to compare with."""
+        return self._game is not None
+
+    # Time
+
+    @property
+    def moment(self) -> Moment:
+        """What there is to see."""
+        return self._moment
+
+    @property
+    def context(self) -> list[tuple[Frame, int]]:
+        """The frames that the model goes on from, oldest first, and the action that led to each."""
+        return list(self._context)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every world that is shown has ended its life."""
+        moment = self._moment
+        game_over = moment.game_over or moment.game is None
+        if self.view == "dream":
+            return moment.dream_over
+        return game_over if self.view == "game" else moment.dream_over and game_over
+
+    def tick(self) -> Moment:
+        """Play one frame with what is pressed; after the end of a life, a press begins the next."""
+        if not self.is_over:
+            return self._play(self._take_action())
+        self._rested += 1
+        if self._rested < _REST_TICKS:
+            self._pressed = 0
+        elif self._pressed:
+            return self.next_life()
+        return self._moment
+
+    def step(self, action: int) -> Moment:
+        """Play one frame with exactly this action, whatever is held.
+
+        Raises: ConfigError for an unknown action.
+        """
+        self.hold(action)
+        self.release_all()
+        return self._play(action)
+
+    def _take_action(self) -> int:
+        held = 0 if self._held in self._taps else self._held
+        action, self._pressed = self._pressed or held, 0
+        return action
+
+    def _choose(self, seed: int, start_id: str | None) -> Start:
+        k = self._model.num_context_frames
+        if start_id is not None and start_id not in self._starts:
+            raise ConfigError(
+                f"start {start_id!r}",
+                expected=f"one of the {len(self._starts)} held-out starts",
+                found="no such start",
+                next_step="take one from the list",
+            )
+        if start_id is not None:
+            return self._starts[start_id]
+        if has_simulator(self._facts):
+            return fresh_start(self._facts, seed=seed, num_frames=k)
+        return list(self._starts.values())[seed % len(self._starts)]
+
+    def _enter(self) -> Moment:
+        start = self._start
+        frames, actions = array_to_tensor(start.frames[None]), array_to_tensor(start.actions[None])
+        seed = derive_seed(self._seed, "dream", self._num_lives)
+        with torch.inference_mode(), cpu_threads(self._threads):
+            self._model.reset(frames, actions, seed=seed)
+        self._game: Playable | None = None if start.life is None else play_to(self._facts, start.life)
+        led_to = [0, *start.actions.tolist()]
+        pairs = list(zip(start.frames, led_to, strict=True))
+        self._context: deque[tuple[Frame, int]] = deque(pairs, maxlen=len(pairs))
+        self._held = self._pressed = self._press = self._rested = 0
+        last = start.frames[-1]
+        game = last if self._game else None
+        self._moment = Moment(0, led_to[-1], 0, last, game, False, False, None, None, 0.0)
+        return self._moment
+
+    def _play(self, action: int) -> Moment:
+        began, before = time.perf_counter(), self._moment
+        game, game_over = self._play_game(action)
+        dream, terminated, reward = before.dream, before.terminated, None
+        if not before.dream_over:
+            prediction = self._dream(action, game if game is not None and not before.game_over else None)
+            dream = prediction.frame[0].cpu().numpy()
+            terminated, reward = _only(prediction.terminated), _only(prediction.reward)
+            self._context.append((dream, action))
+        self._moment = Moment(
+            frame_number=before.frame_number + 1,
+            action=action,
+            press=self._press,
+            dream=dream,
+            game=game,
+            dream_over=before.dream_over or (terminated is not None and terminated > _OVER),
+            game_over=game_over,
+            reward=reward,
+            terminated=terminated,
+            step_ms=(time.perf_counter() - began) * 1000,
+        )
+        return self._moment
+
+    def _play_game(self, action: int) -> tuple[Frame | None, bool]:
+        if self._game is None or self._moment.game_over:
+            return self._moment.game, self._moment.game_over
+        _, is_over = self._game.advance(action)
+        return self._game.frame, is_over
+
+    def _dream(self, action: int, truth: Frame | None) -> Prediction:
+        is_told = self.view == "both" and self.takes_chance_from_game and self._model.takes_chance_from_truth
+        hint = array_to_tensor(truth[None]) if truth is not None and is_told else None
+        with torch.inference_mode(), cpu_threads(self._threads):
+            return self._model.step(array_to_tensor(np.array([action], np.int64)), truth=hint)
+
+
+def _only(value: Float32[torch.Tensor, " b"] | None) -> float | None:
+    return None if value is None else float(value[0])
