@@ -22,9 +22,11 @@ from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
 from worldgen_core.models.interface import Prediction
 from worldgen_core.models.layered_canvas import Canvas
 from worldgen_core.models.layered_canvas import fill as fill_canvases
-from worldgen_core.models.layered_mover import decide, start_state
+from worldgen_core.models.layered_facts import heading_of
+from worldgen_core.models.layered_mover import Decision, decide, start_state, with_action
 from worldgen_core.models.layered_network import LayeredNetwork, LayeredShape
-from worldgen_core.models.layered_state import MoverState
+from worldgen_core.models.layered_passages import Journey, begin_journey, find_passage
+from worldgen_core.models.layered_state import UNKNOWN, MoverState
 from worldgen_core.models.layered_tiles import grid_costs
 from worldgen_core.names import DeviceName
 from worldgen_core.seeds import derive_seed
@@ -36,6 +38,8 @@ from worldgen_core.tracking.track import PlayerTrack, track_player
 
 _REST_FRAMES = 2
 """Frames at the end of a context in which the player must stand still to tell where the grid is."""
+_LEAVES = 0.5
+"""Probability from which on a scene ends."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class LayeredWorldModel:
         self._network = network.eval()
         self._bank = network.bank()
         self._tracking = network.shape.tracking
+        self._passages = network.passages()
         self._reader = SpriteReader(self._bank, self._tracking)
         self.num_context_frames = network.shape.architecture.num_context_frames
         self.num_actions = len(card.action_names)
@@ -85,6 +90,7 @@ class LayeredWorldModel:
             )
         starts = [self._start(row.cpu().numpy()) for row in frames]
         self._canvases = [start.canvas for start in starts]
+        self._journeys: list[Journey | None] = [None] * len(starts)
         self._is_visible = torch.tensor([start.is_visible for start in starts])
         self._generators = [
             torch.Generator().manual_seed(derive_seed(seed, "dream", row)) for row in range(len(frames))
@@ -111,17 +117,18 @@ class LayeredWorldModel:
     ) -> None:
         """Start some dreams anew and leave the others as they are; see `CanRestart.restart`."""
         state, canvases = self._state, self._canvases
-        is_visible, generators = self._is_visible, self._generators
+        is_visible, generators, journeys = self._is_visible, self._generators, self._journeys
         self.reset(frames, actions, seed=seed)
         for index, row in enumerate(rows.tolist()):
             canvases[row], generators[row] = self._canvases[index], self._generators[index]
+            journeys[row] = None
         is_visible = is_visible.index_copy(0, rows.cpu(), self._is_visible)
         parts = {
             field.name: getattr(state, field.name).index_copy(0, rows.cpu(), getattr(self._state, field.name))
             for field in fields(MoverState)
         }
         self._state, self._canvases = MoverState(**parts), canvases
-        self._is_visible, self._generators = is_visible, generators
+        self._is_visible, self._generators, self._journeys = is_visible, generators, journeys
 
     @torch.inference_mode()
     def step(
@@ -133,11 +140,72 @@ class LayeredWorldModel:
         """Dream the next frame; see `WorldModel.step`. Nothing is taken from `truth`."""
         screens, known = self._show()
         before = self._state
-        self._state = decide(self._network.mover, before, action.cpu(), screens, known).state
+        decision = decide(self._network.mover, before, action.cpu(), screens, known)
+        self._begin_journeys(decision, action.cpu(), screens, known)
+        self._state = decision.state
+        fades = self._travel(before)
         moves = (self._state.place + self._state.camera != before.place + before.camera).any(dim=1)
         self._is_visible = self._is_visible | moves
         self._draw_new_land()
-        return Prediction(self._painted(), reward=None, terminated=None)
+        frames = self._painted()
+        for row, frame in fades.items():
+            frames[row] = frame
+        return Prediction(frames, reward=None, terminated=None)
+
+    def _begin_journeys(
+        self,
+        decision: Decision,
+        action: Int64[Tensor, " b"],
+        screens: UInt8[Tensor, "b h w 3"],
+        known: Bool[Tensor, "b h w"],
+    ) -> None:
+        """Send dreams whose scene is to end through the passage that they stand before, if it is one."""
+        leaving = [
+            row
+            for row, chance in enumerate(decision.leaves.tolist())
+            if chance > _LEAVES and self._journeys[row] is None
+        ]
+        if not leaving or not len(self._passages):
+            return
+        mover, painted = self._network.mover, self._painted()
+        window = mover.sight(self._state, screens, known).window
+        heading = heading_of(with_action(self._state, action), mover.game)
+        for row in leaving:
+            index = find_passage(self._passages, window[row], int(heading[row]))
+            if index is not None:
+                arrival = array_to_tensor(self._arrival(index))
+                self._journeys[row] = begin_journey(self._passages, index, painted[row], arrival)
+
+    def _travel(self, before: MoverState) -> dict[int, UInt8[Tensor, "h w 3"]]:
+        """Let dreams on a journey stand still in a fading picture, and at its end begin on the other side."""
+        fades: dict[int, UInt8[Tensor, "h w 3"]] = {}
+        for row, journey in enumerate(self._journeys):
+            if journey is None:
+                continue
+            parts = {field.name: getattr(self._state, field.name).clone() for field in fields(MoverState)}
+            for name, part in parts.items():
+                part[row] = getattr(before, name)[row]
+            if journey.fade:
+                fades[row] = journey.fade.pop(0)
+            else:
+                self._arrive(row, journey.passage, parts)
+            self._state = MoverState(**parts)
+        return fades
+
+    def _arrive(self, row: int, index: int, parts: dict[str, Tensor]) -> None:
+        passages = self._passages
+        canvas = Canvas(passages.grid[index], self._tracking.tile_px, self._network.book.cpu())
+        canvas.put(torch.zeros(2, dtype=torch.int64), passages.screen[index], passages.is_known[index])
+        self._canvases[row], self._journeys[row], self._is_visible[row] = canvas, None, True
+        for name in ("place", "grid", "pose"):
+            parts[name][row] = getattr(passages, name)[index]
+        parts["camera"][row] = 0
+        parts["act"][row], parts["motion"][row] = UNKNOWN, UNKNOWN
+
+    def _arrival(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        y, x = self._passages.place[index].tolist()
+        screen, pose = self._passages.screen[index].numpy(), int(self._passages.pose[index])
+        return paint_player(screen, self._bank, pose, (x, y))
 
     def _draw_new_land(self) -> None:
         rows = [

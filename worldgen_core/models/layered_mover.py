@@ -192,7 +192,7 @@ def decide(
     Shapes: `screen` is the world at `state.camera` without the player, `is_known` where it is known.
     Determinism: no chance; the same inputs give the same step, whatever else is in the batch order.
     """
-    told = _with_action(state, action)
+    told = with_action(state, action)
     out = network(network.sight(state, screen, is_known), told)
     logits = out.motion
     if network.arch.is_grid_locked:
@@ -210,7 +210,7 @@ def _likeliest(logits: Float32[Tensor, "b m"], game: MoverGame) -> Int64[Tensor,
     return by_way[torch.arange(len(way)), way].argmax(dim=1)
 
 
-def _with_action(state: MoverState, action: Int64[Tensor, " b"]) -> MoverState:
+def with_action(state: MoverState, action: Int64[Tensor, " b"]) -> MoverState:
     """The state as the network is told it: the newest action is the one whose effect is asked for."""
     return MoverState(
         state.place,

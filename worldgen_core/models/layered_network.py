@@ -7,6 +7,8 @@ mover (worldgen_core/models/layered_mover.py) says what the player does.
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
@@ -17,6 +19,7 @@ from torch.nn import functional
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.models.layered_game import MoverGame
 from worldgen_core.models.layered_mover import MoverArchitecture, MoverNetwork
+from worldgen_core.models.layered_passages import Passages, no_passages
 from worldgen_core.tracking.settings import TrackingSettings
 from worldgen_core.tracking.sprites import SpriteBank
 
@@ -65,6 +68,8 @@ class LayeredShape(BaseModel):
     tracking: TrackingSettings
     num_tiles: int = Field(ge=1)
     """Tiles in the book."""
+    num_passages: int = Field(default=0, ge=0)
+    """Changes of scene that are remembered."""
 
 
 class TileNetwork(nn.Module):
@@ -117,6 +122,25 @@ class LayeredNetwork(nn.Module):
         self.register_buffer("sprite_opacity", torch.zeros(num_poses, height, width))
         self.register_buffer("sprite_count", torch.zeros(num_poses, dtype=torch.int64))
         self.register_buffer("sprite_score", torch.zeros(2))
+
+        blank = no_passages(
+            (game.height, game.width),
+            shape.architecture.mover.window_tiles * game.tile_px,
+            shape.num_passages,
+        )
+        for field in fields(Passages):
+            self.register_buffer(f"passage_{field.name}", getattr(blank, field.name))
+
+    def set_passages(self, passages: Passages) -> None:
+        """Take the changes of scene to remember; as many as the shape says."""
+        for field in fields(Passages):
+            getattr(self, f"passage_{field.name}").copy_(getattr(passages, field.name))
+
+    def passages(self) -> Passages:
+        """The changes of scene that are remembered, on the CPU."""
+        return Passages(
+            **{field.name: getattr(self, f"passage_{field.name}").cpu() for field in fields(Passages)}
+        )
 
     def set_bank(self, bank: SpriteBank) -> None:
         """Take the player's looks."""

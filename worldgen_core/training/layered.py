@@ -22,6 +22,7 @@ from worldgen_core.models.card import (
     write_weights,
 )
 from worldgen_core.models.layered_game import make_game
+from worldgen_core.models.layered_mover import MoverNetwork
 from worldgen_core.models.layered_network import LayeredNetwork, LayeredShape
 from worldgen_core.models.layered_tiles import distances
 from worldgen_core.outcome import Outcome
@@ -32,6 +33,7 @@ from worldgen_core.tracking.sprites import SpriteBank
 from worldgen_core.training.clip_batches import Prefetcher
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.layered_atlas import Atlas, make_atlas
+from worldgen_core.training.layered_doors import find_passages
 from worldgen_core.training.layered_moves import MoveSamples, draw_moves, gather_moves, mover_loss
 from worldgen_core.training.layered_scenes import find_scenes, track_episodes, usual_speed
 from worldgen_core.training.layered_settings import LayeredSettings
@@ -127,14 +129,21 @@ def _fresh_network(
         anchor=atlas.anchor,
         speed_px=usual_speed(atlas.scenes),
     )
+    with torch.random.fork_rng(devices=[]):
+        passages = find_passages(atlas.scenes, MoverNetwork(settings.architecture.mover, game), reader)
     shape = LayeredShape(
-        architecture=settings.architecture, game=game, tracking=tracking, num_tiles=len(atlas.book)
+        architecture=settings.architecture,
+        game=game,
+        tracking=tracking,
+        num_tiles=len(atlas.book),
+        num_passages=len(passages),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         network = LayeredNetwork(shape)
     network.book.copy_(atlas.book)
     network.set_bank(bank)
+    network.set_passages(passages)
     return network
 
 
