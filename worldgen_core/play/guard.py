@@ -21,7 +21,7 @@ class Guard:
     def knows(self, connection: HTTPConnection) -> bool:
         """Whether the token is right, by query or cookie; without one, that the Host is local.
 
-        """Whether the token is right, by query or cookie; without a token, whether the Host is local.
+        The Host is looked at so that no foreign page reaches a local server by a name that resolves to it.
         """
         if self._token is None:
             return _host_name(connection.headers.get("host", "")) in LOCAL_HOSTS
