@@ -33,13 +33,13 @@ def way_index(step: Int64[Tensor, "*b 2"]) -> Int64[Tensor, "*b"]:
     """Index into FACINGS of a motion; the vertical one of two, -1 for none."""
     sign = step.sign()
     sign = torch.where((sign[..., :1] != 0) & (sign[..., 1:] != 0), sign * torch.tensor([1, 0]), sign)
-    same = (sign[..., None, :] == WAYS).all(dim=-1)
+    same = (sign[..., None, :] == WAYS.to(sign.device)).all(dim=-1)
     return torch.where(same.any(dim=-1), same.long().argmax(dim=-1), -1)
 
 
 def turned_ways(heading: Int64[Tensor, " b"]) -> Int64[Tensor, "b 4"]:
     """For each way as seen from the heading (ahead, behind, left, right) which of FACINGS it is."""
-    return _TURNED_WAYS[heading]
+    return _TURNED_WAYS.to(heading.device)[heading]
 
 
 def turned_motions(heading: Int64[Tensor, " b"], game: MoverGame) -> Int64[Tensor, "b m"]:

@@ -79,13 +79,8 @@ def layered_parts(config: Config, num_actions: int, height: int, width: int) -> 
     pair, past = torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, mover.arch.past, dtype=torch.int64)
     told = MoverState(pair, pair, pair, past, past, torch.zeros(1, dtype=torch.int64))
     ids = torch.zeros(1, arch.rows, arch.columns, dtype=torch.int64)
-
-    def move() -> object:
-        with torch.device(ids.device):  # the mover makes tables of its own as it goes
-            return mover(sight, told)
-
     return [
-        Part("mover", (mover,), move, 1),
+        Part("mover", (mover,), lambda: mover(sight, told), 1),
         Part("tile network", (tiles,), lambda: tiles(ids), arch.num_rounds),
     ]
 

@@ -77,8 +77,8 @@ def train_layered(
     """Train on `dataset`, from fresh weights or on from the model folder `start`, and write `out`.
 
     Writes model.json, model.safetensors (averaged weights, the book of tiles, the player's sprites),
-    metrics.jsonl and curves.png. It trains on the CPU whatever the device is: its networks are small, and what
-    they learn from is put together there.
+    metrics.jsonl and curves.png. It trains on the CPU whatever the device is: its networks are small, and
+    what they learn from is put together there.
     Raises: ConfigError if nothing is assumed of the game that this model needs, or if `start` is a model of
     another kind or world; TrackingError if camera or player cannot be told; CheckpointError, DivergenceError.
     """
