@@ -176,7 +176,9 @@ class Player:
         moment = await asyncio.to_thread(self._advance)
         if moment is not before:
             is_cut = moment.frame_number == 0
-            if not is_cut:
+            if is_cut:
+                self._meter.restart()
+            else:
                 self._meter.frame(time.monotonic(), moment.step_ms)
             if self._recorder is not None:
                 (self._recorder.cut if is_cut else self._recorder.add)(moment)
