@@ -17,6 +17,7 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY="false",
     DO_NOT_TRACK="1",
+    OMP_NUM_THREADS="1",  # tests are small: a second thread waits longer than it works
     SDL_VIDEODRIVER="dummy",
     PYGAME_HIDE_SUPPORT_PROMPT="1",
 )
