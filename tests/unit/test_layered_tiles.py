@@ -26,8 +26,7 @@ def certain_network(num_tiles: int, tile: int) -> TileNetwork:
     """A network that is sure of one tile everywhere."""
     network = TileNetwork(TileArchitecture(rows=7, columns=9, embedding=4, channels=8), num_tiles)
     torch.nn.init.zeros_(network.output.weight)
-    with torch.no_grad():
-        network.output.bias.copy_(torch.eye(num_tiles)[tile] * 200.0)
+    network.output.bias = torch.nn.Parameter(torch.eye(num_tiles)[tile] * 200.0)
     return network.eval()
 
 

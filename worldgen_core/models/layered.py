@@ -56,15 +56,14 @@ class _Start:
 
 
 class LayeredWorldModel:
-    """Dreams with a `LayeredNetwork`.
+    """Dreams with a `LayeredNetwork`, on the CPU: canvases, tracking and sprites live there.
 
     Where the context shows no player, it is taken to stand where it stands while the camera follows, and is
     painted from its first step on.
     """
 
-    def __init__(self, network: LayeredNetwork, card: ModelCard, device: torch.device) -> None:
-        self._network = network.to(device).eval()
-        self._device = device
+    def __init__(self, network: LayeredNetwork, card: ModelCard) -> None:
+        self._network = network.eval()
         self._bank = network.bank()
         self._tracking = network.shape.tracking
         self._passages = network.passages()
@@ -254,7 +253,7 @@ class LayeredWorldModel:
         is_found = player.found & (np.arange(len(frames)) >= first)
         place, pose = self._last_seen(player, is_found)
         grid = self._grid(place, camera.position, is_found, erased[-1], is_known[-1])
-        canvas = Canvas(grid, self._tracking.tile_px, self._network.book.cpu())
+        canvas = Canvas(grid, self._tracking.tile_px, self._network.book)
         for index in range(first, len(frames)):
             canvas.put(
                 array_to_tensor(camera.position[index]),
@@ -297,9 +296,7 @@ class LayeredWorldModel:
         last = slice(-_REST_FRAMES - 1, None)
         if is_found[last].all() and (world[last] == world[-1]).all():
             return array_to_tensor((world[-1] - np.array(self._network.shape.game.anchor)) % side)
-        costs = grid_costs(
-            array_to_tensor(picture), array_to_tensor(is_known), self._network.book.cpu(), side
-        )
+        costs = grid_costs(array_to_tensor(picture), array_to_tensor(is_known), self._network.book, side)
         corner = torch.tensor(divmod(int(costs.argmin()), side))
         return (array_to_tensor(camera[-1]) + corner) % side
 
@@ -313,10 +310,11 @@ def build(card: ModelCard) -> LayeredNetwork:
 
 
 def load(folder: Path, card: ModelCard, device: DeviceName) -> LayeredWorldModel:
-    """Open a model folder that `train_layered` wrote.
+    """Open a model folder that `train_layered` wrote; it plays on the CPU whatever device is named.
 
     Raises: CheckpointError if the weights are damaged or do not fit; ConfigError for a missing device.
     """
     network = build(card)
     fill(network, read_weights(folder, card), source=str(folder))
-    return LayeredWorldModel(network, card, choose_device(device))
+    choose_device(device)
+    return LayeredWorldModel(network, card)

@@ -33,19 +33,19 @@ def way_index(step: Int64[Tensor, "*b 2"]) -> Int64[Tensor, "*b"]:
     """Index into FACINGS of a motion; the vertical one of two, -1 for none."""
     sign = step.sign()
     sign = torch.where((sign[..., :1] != 0) & (sign[..., 1:] != 0), sign * torch.tensor([1, 0]), sign)
-    same = (sign[..., None, :] == WAYS).all(dim=-1)
+    same = (sign[..., None, :] == WAYS.to(sign.device)).all(dim=-1)
     return torch.where(same.any(dim=-1), same.long().argmax(dim=-1), -1)
 
 
 def turned_ways(heading: Int64[Tensor, " b"]) -> Int64[Tensor, "b 4"]:
     """For each way as seen from the heading (ahead, behind, left, right) which of FACINGS it is."""
-    return _TURNED_WAYS[heading]
+    return _TURNED_WAYS.to(heading.device)[heading]
 
 
 def turned_motions(heading: Int64[Tensor, " b"], game: MoverGame) -> Int64[Tensor, "b m"]:
     """For each motion of the table which one it is as seen from the heading."""
     steps = torch.tensor(game.motions)
-    turned = torch.einsum("hij,mj->hmi", _TURNS, steps)
+    turned = torch.einsum("hij,mj->hmi", _TURNS.to(steps.device), steps)
     table = (turned[:, :, None] == steps).all(dim=-1).long().argmax(dim=-1)
     return table[heading]
 
@@ -63,7 +63,7 @@ def turned_facts(told: MoverState, heading: Int64[Tensor, " b"], game: MoverGame
     other = torch.where(keys >= 0, -1, told.act)
     motions = turned_motions(heading, game).gather(1, told.motion.clamp(min=0))
     motions = torch.where(told.motion >= 0, motions, -1)
-    phase = torch.einsum("bij,bj->bi", _TURNS[heading], phase_of(told, game)) % game.tile_px
+    phase = torch.einsum("bij,bj->bi", _TURNS.to(heading.device)[heading], phase_of(told, game)) % game.tile_px
     looks = place_in.gather(1, torch.tensor(game.pose_facing)[told.pose][:, None])
     parts = [
         one_hot(ways, NUM_WAYS),
@@ -100,4 +100,4 @@ def num_pose_facts(game: MoverGame) -> int:
 
 def one_hot(index: Int64[Tensor, "b n"], size: int) -> Float32[Tensor, "b n size"]:
     """One-hot rows; zeros for -1."""
-    return (index[..., None] == torch.arange(size)).float()
+    return (index[..., None] == torch.arange(size, device=index.device)).float()

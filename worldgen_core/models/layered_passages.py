@@ -31,7 +31,7 @@ class Passages:
     heading: Int64[Tensor, " n"]
     """Which way it was going: an index into FACINGS."""
     level: Float32[Tensor, "n levels"]
-    """Brightness of each frame of the fade, -1 after the last; until `turn` the old scene's."""
+    """Brightness of each frame of the fade, -1 after the last; up to `turn` the old scene's."""
     turn: Int64[Tensor, " n"]
     """How many frames of the fade show the old scene."""
     screen: UInt8[Tensor, "n h w 3"]

@@ -19,9 +19,9 @@ class Guard:
         self._token = settings.token
 
     def knows(self, connection: HTTPConnection) -> bool:
-        """Whether the token is right, by query or cookie; if there is none, whether the Host is local.
+        """Whether the token is right, by query or cookie; without one, that the Host is local.
 
-        The Host is looked at so that a foreign page cannot reach a local server by a name that resolves to it.
+        The Host is looked at so that no foreign page reaches a local server by a name that resolves to it.
         """
         if self._token is None:
             return _host_name(connection.headers.get("host", "")) in LOCAL_HOSTS

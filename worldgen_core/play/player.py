@@ -60,6 +60,7 @@ class Player:
         self._last_touch = time.monotonic()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
+        self._has_news = False
         self._notes: dict[str, dict[str, Any]] = {}
 
     async def run(self) -> None:
@@ -96,9 +97,10 @@ class Player:
             self._news.set()
             return
         self._last_touch = time.monotonic()
+        if isinstance(message, Hold):
+            self._session.hold(message.action, press=message.press)
+            return
         match message:
-            case Hold():
-                self._session.hold(message.action, press=message.press)
             case Begin():
                 self._begin = message
             case Show():
@@ -114,6 +116,11 @@ class Player:
             case Do():
                 self._do(message.what)
         self._wake.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """There is something new to be seen."""
+        self._has_news = True
         self._news.set()
 
     def _do(self, what: str) -> None:
@@ -141,7 +148,7 @@ class Player:
             self._recorder = None
 
     async def _play(self) -> None:
-        self._news.set()
+        self._tell()
         while True:
             now = time.monotonic()
             if now - self._last_touch > self._settings.idle_s:
@@ -169,13 +176,15 @@ class Player:
         moment = await asyncio.to_thread(self._advance)
         if moment is not before:
             is_cut = moment.frame_number == 0
-            if not is_cut:
+            if is_cut:
+                self._meter.restart()
+            else:
                 self._meter.frame(time.monotonic(), moment.step_ms)
             if self._recorder is not None:
                 (self._recorder.cut if is_cut else self._recorder.add)(moment)
                 if self._recorder.is_full:
                     self._stop_recording()
-        self._news.set()
+        self._tell()
 
     def _advance(self) -> Any:
         begin, self._begin = self._begin, None
@@ -199,7 +208,8 @@ class Player:
             notes, self._notes = self._notes, {}
             for kind, note in notes.items():
                 await self._socket.send_json({"type": kind, **note})
-            if self._serial - self._shown < self._settings.max_frames_in_flight:
+            if self._has_news and self._serial - self._shown < self._settings.max_frames_in_flight:
+                self._has_news = False
                 self._serial += 1
                 await self._socket.send_bytes(self._packed())
 

@@ -65,7 +65,7 @@ class Recorder:
     def _keep(self, moment: Moment) -> None:
         self._frames.append(zlib.compress(self._picture(moment).tobytes(), 1))
 
-    def _picture(self, moment: Moment) -> Frame:
+    def _picture(self, moment: Moment) -> UInt8[np.ndarray, "h any c"]:
         if self.view == "dream" or moment.game is None:
             if self.view == "both":
                 return _side_by_side(np.zeros_like(moment.dream), moment.dream)
@@ -120,6 +120,6 @@ class Recording:
             return path.read_bytes()
 
 
-def _side_by_side(left: Frame, right: Frame) -> Frame:
+def _side_by_side(left: Frame, right: Frame) -> UInt8[np.ndarray, "h both c"]:
     gap = np.zeros((left.shape[0], _GAP, 3), np.uint8)
     return np.concatenate([left, gap, right], axis=1)

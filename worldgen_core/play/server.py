@@ -163,7 +163,7 @@ async def _play(socket: WebSocket, theatre: Theatre, settings: ServerSettings, s
     session, model = await asyncio.to_thread(theatre.open, seed=secrets.randbelow(2**31))
     try:
         await socket.send_json({"type": "hello", **theatre.describe(), "seed": session.seed})
-        player = Player(socket, session, fps=theatre.facts.fps, settings=settings, keep=shelf.keep)
+        player = Player(socket, session, fps=float(theatre.facts.fps), settings=settings, keep=shelf.keep)
         await player.run()
     finally:
         theatre.give_back(model)

@@ -12,10 +12,15 @@ from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
+from worldgen_core.models.layered_game import MoverGame
+from worldgen_core.models.layered_mover import MoverNetwork
+from worldgen_core.models.layered_network import TileNetwork
+from worldgen_core.models.layered_state import MoverState, Sight
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
 from worldgen_core.models.upsampler import Upsampler
 from worldgen_core.names import ModelName
 from worldgen_core.sizes.measure import Part
+from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 from worldgen_core.training.diamond_settings import DiamondSettings
 
 PartsOf = Callable[[Config, int, int, int], list[Part]]
@@ -42,6 +47,41 @@ def direct_parts(config: Config, num_actions: int, height: int, width: int) -> l
             1,
         ),
         Part("chance encoder", (network.encoder,), lambda: network.encoder(cells, cells), 0),
+    ]
+
+
+def layered_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The mover, and the tile network with as full a book as the settings allow, once for each round.
+
+    Player, keys and tiles are those of a usual tile game where the footage would have to tell them.
+    """
+    settings, num_ways = config.layered, len(FACINGS)
+    tracking = settings.tracking or TrackingSettings(scrolls=True, tile_px=8)
+    game = MoverGame(
+        height=height,
+        width=width,
+        tile_px=tracking.tile_px,
+        speed_px=2,
+        home=(height // 2, width // 2),
+        box=(12, 10),
+        anchor=(0, 0),
+        pose_facing=tuple(range(num_ways)) * tracking.patches_per_facing,
+        key_facing=tuple(action - 1 if 0 < action <= num_ways else -1 for action in range(num_actions)),
+    )
+    mover = MoverNetwork(settings.architecture.mover, game)
+    arch = settings.architecture.tiles
+    tiles = TileNetwork(arch, settings.atlas.max_tiles)
+    side, block = mover.arch.window_tiles * game.tile_px, mover.arch.overview_block
+    sight = Sight(
+        torch.zeros(1, 4, side, side, dtype=torch.uint8),
+        torch.zeros(1, 4, height // block, width // block, dtype=torch.uint8),
+    )
+    pair, past = torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, mover.arch.past, dtype=torch.int64)
+    told = MoverState(pair, pair, pair, past, past, torch.zeros(1, dtype=torch.int64))
+    ids = torch.zeros(1, arch.rows, arch.columns, dtype=torch.int64)
+    return [
+        Part("mover", (mover,), lambda: mover(sight, told), 1),
+        Part("tile network", (tiles,), lambda: tiles(ids), arch.num_rounds),
     ]
 
 
@@ -100,6 +140,7 @@ def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> 
 
 PARTS_OF: dict[ModelName, PartsOf] = {
     "direct": direct_parts,
+    "layered": layered_parts,
     "diamond-vae": diamond_vae_parts,
     "diamond": diamond_parts,
     "diamond-small": diamond_parts,

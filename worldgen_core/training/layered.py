@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from storage.clips import ClipReader
-from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import (
@@ -78,7 +77,8 @@ def train_layered(
     """Train on `dataset`, from fresh weights or on from the model folder `start`, and write `out`.
 
     Writes model.json, model.safetensors (averaged weights, the book of tiles, the player's sprites),
-    metrics.jsonl and curves.png.
+    metrics.jsonl and curves.png. It trains on the CPU whatever the device is: its networks are small, and
+    what they learn from is put together there.
     Raises: ConfigError if nothing is assumed of the game that this model needs, or if `start` is a model of
     another kind or world; TrackingError if camera or player cannot be told; CheckpointError, DivergenceError.
     """
@@ -150,7 +150,6 @@ def _fresh_network(
 def _train(
     settings: LayeredSettings, network: LayeredNetwork, atlas: Atlas, resume: Path, progress: Progress
 ) -> TrainingRun:
-    network.to(choose_device(settings.loop.device))
     arch, side = settings.architecture.tiles, network.shape.tracking.tile_px
     game = network.shape.game
     sampler = WindowSampler(

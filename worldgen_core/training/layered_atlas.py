@@ -156,18 +156,14 @@ def _cells_of(scene: Scene, tile_px: int, look_every: int) -> _Cells:
     patches: list[np.ndarray] = []
     for frame in range(0, len(scene.frames), look_every):
         first = (scene.grid - scene.camera[frame]) % tile_px
-        rows, columns = (
-            (size - at) // tile_px for size, at in zip(scene.frames.shape[1:3], first, strict=True)
-        )
-        spans = tuple(
-            slice(int(at), int(at) + int(num) * tile_px)
-            for at, num in zip(first, (rows, columns), strict=True)
-        )
+        rows, columns = ((np.array(scene.frames.shape[1:3]) - first) // tile_px).tolist()
+        y, x = first.tolist()
+        spans = slice(y, y + rows * tile_px), slice(x, x + columns * tile_px)
         tiles = cut_tiles(array_to_tensor(scene.frames[frame][spans]), tile_px).flatten(0, 1).numpy()
         known = cut_tiles(array_to_tensor(scene.is_known[frame][spans][..., None]), tile_px).flatten(0, 1)
         whole = known.all(dim=1).numpy()
         corner = (scene.camera[frame] + first - scene.grid) // tile_px
-        where = corner + np.indices((int(rows), int(columns))).reshape(2, -1).T
+        where = corner + np.indices((rows, columns)).reshape(2, -1).T
         keys.append(where[whole])
         patches.append(tiles[whole])
     return _medians(np.concatenate(keys), np.concatenate(patches), scene, tile_px)

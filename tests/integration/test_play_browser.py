@@ -1,0 +1,128 @@
+"""The page in headless Chromium: keys, views, pause, recording, reconnection, and nothing on the console."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.webdriver import WebDriver
+
+from tests.play_fakes import make_theatre
+from worldgen_core.play.serve import BackgroundServer
+from worldgen_core.play.server import make_app
+from worldgen_core.play.settings import ServerSettings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver (Debian: chromium-driver)"
+    ),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[WebDriver]:
+    options = webdriver.ChromeOptions()
+    assert CHROMIUM is not None
+    options.binary_location = CHROMIUM
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def until(claim: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + 10
+    while not claim():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def text(browser: WebDriver, name: str) -> str:
+    return browser.find_element("id", name).text
+
+
+def pixel(browser: WebDriver, world: str) -> list[int]:
+    script = f"return [...document.getElementById('{world}').getContext('2d').getImageData(5, 5, 1, 1).data]"
+    return browser.execute_script(script)
+
+
+def frame(browser: WebDriver) -> int:
+    return int(browser.execute_script("return document.body.dataset.frame ?? -1"))
+
+
+def press(browser: WebDriver, keys: str) -> None:
+    browser.find_element("tag name", "body").send_keys(keys)
+
+
+def test_the_page_plays(browser: WebDriver) -> None:
+    settings = ServerSettings(port=0)
+    server = BackgroundServer(make_app(make_theatre(), settings), settings)
+    with server as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: frame(browser) > 5, "frames come")
+        assert text(browser, "title") == "Flappy Bird"
+
+        red = pixel(browser, "dream")[0]
+        press(browser, " ")
+        until(lambda: pixel(browser, "dream")[0] == red + 1, "a key reaches the model, once")
+        until(lambda: "ms" in text(browser, "latency"), "key to picture is measured")
+
+        press(browser, "g")
+        until(lambda: browser.find_element("id", "game-figure").is_displayed(), "the true game is shown")
+        assert not browser.find_element("id", "dream-figure").is_displayed()
+        press(browser, "b")
+        until(lambda: browser.find_element("id", "dream-figure").is_displayed(), "both are shown")
+
+        press(browser, "p")
+        until(lambda: text(browser, "pause").startswith("Go on"), "paused")
+        time.sleep(0.2)
+        before = frame(browser)
+        press(browser, "n")
+        until(lambda: frame(browser) == before + 1, "one step")
+        press(browser, "p")
+        until(lambda: frame(browser) > before + 3, "goes on")
+
+        press(browser, "v")
+        until(lambda: text(browser, "record").startswith("Stop"), "records")
+        until(lambda: frame(browser) > before + 10, "goes on")
+        press(browser, "v")
+        until(lambda: "action file" in text(browser, "saved"), "the recording is offered")
+
+        press(browser, "c")
+        until(
+            lambda: len(browser.find_elements("css selector", "#strip canvas")) == 3, "the context is shown"
+        )
+        browser.find_element("css selector", "#starts button").click()
+        until(lambda: pixel(browser, "dream")[2] < 60 and frame(browser) < 60, "begins at the held-out start")
+        assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    until(lambda: "Trying again" in text(browser, "notice-text"), "says that the connection is lost")
+
+    again = ServerSettings(port=port)
+    with BackgroundServer(make_app(make_theatre(), again), again):
+        until(lambda: text(browser, "notice-text") == "", "reconnects by itself")
+        before = frame(browser)
+        until(lambda: frame(browser) != before, "and plays on")
+
+
+def test_the_page_fits_a_phone(browser: WebDriver) -> None:
+    settings = ServerSettings(port=0)
+    with BackgroundServer(make_app(make_theatre(), settings), settings) as port:
+        metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: frame(browser) > 5, "frames come")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        bottom = browser.execute_script(
+            "return document.getElementById('buttons').getBoundingClientRect().bottom"
+        )
+        assert bottom <= 844, "picture and buttons are seen without scrolling"
