@@ -63,7 +63,9 @@ def turned_facts(told: MoverState, heading: Int64[Tensor, " b"], game: MoverGame
     other = torch.where(keys >= 0, -1, told.act)
     motions = turned_motions(heading, game).gather(1, told.motion.clamp(min=0))
     motions = torch.where(told.motion >= 0, motions, -1)
-    phase = torch.einsum("bij,bj->bi", _TURNS.to(heading.device)[heading], phase_of(told, game)) % game.tile_px
+    phase = (
+        torch.einsum("bij,bj->bi", _TURNS.to(heading.device)[heading], phase_of(told, game)) % game.tile_px
+    )
     looks = place_in.gather(1, torch.tensor(game.pose_facing)[told.pose][:, None])
     parts = [
         one_hot(ways, NUM_WAYS),
