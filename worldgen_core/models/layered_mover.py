@@ -48,6 +48,10 @@ from worldgen_core.tracking.settings import STEPS
 _CELL = 4
 """Pixels of a window that become one cell."""
 
+_FOLLOWS = -1.5
+"""Logit from which on the camera follows: at home it mostly does, and one that stays by mistake leaves the
+player beside its home for long."""
+
 
 class MoverArchitecture(BaseModel):
     """Size of the mover."""
@@ -198,7 +202,7 @@ def decide(
     if network.arch.is_grid_locked:
         logits = logits.masked_fill(~possible_motions(state, network.game), float("-inf"))
     motion = _likeliest(logits, network.game)
-    move = Move(motion, out.follows > 0, network.pose(told, motion).argmax(dim=1))
+    move = Move(motion, out.follows > _FOLLOWS, network.pose(told, motion).argmax(dim=1))
     return Decision(advance(state, action, move, network.game), torch.sigmoid(out.leaves))
 
 
