@@ -124,7 +124,7 @@ def test_the_sample_is_recorded_sliced_and_learned(
 ) -> None:
     found = states(sampled[model])
     assert list(found) == [
-        *("make_sample", "town-1", "slice_videos", "train_autoencoder", "encode_latents"),
+        *("make_sample", "town-1", "slice_videos", "train_upsampler", "train_autoencoder", "encode_latents"),
         *("train_model", "evaluate", "benchmark", "publish"),
     ]
     assert found["train_model"] == found["evaluate"] == "built"
