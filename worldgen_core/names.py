@@ -8,7 +8,7 @@ GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
 ModelName = Literal["direct", "layered", "diamond-vae", "diamond", "diamond-small"]
 DEFAULT_MODELS: dict[GameName, ModelName] = {"flappy": "direct", "pokemon": "layered"}
-"""What plays best at profile `laptop`: docs/decisions/0003 and 0005."""
+"""What plays best at profile `laptop`: docs/decisions/0003 and 0007."""
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "float32", "bf16"]
