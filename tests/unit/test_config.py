@@ -24,11 +24,14 @@ def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: M
     assert (config.train_upsampler is not None) == (model in ("diamond", "diamond-small"))
 
 
-@pytest.mark.parametrize(("has_amx", "expected"), [(True, "bf16"), (False, "float32")])
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "float32")],
+)
 def test_precision_goes_by_the_device_and_is_part_of_the_settings(
-    has_amx: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+    features: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_amx})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     config = make_config("flappy", "laptop", device="cpu")
     assert config.direct.loop.precision == config.autoencoder.loop.precision == expected
     asked = {"direct": {"loop": {"precision": "float32"}}}
