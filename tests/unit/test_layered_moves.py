@@ -29,7 +29,7 @@ GAME = MoverGame(
     key_facing=(-1, 0, 1, 2, 3),
 )
 UP, DOWN, LEFT, RIGHT = 1, 2, 3, 4
-ARCH = MoverArchitecture(past=6, window_tiles=3, channels=8, overview_channels=4, width=24)
+ARCH = MoverArchitecture(past=6, window_tiles=5, channels=8, overview_channels=4, width=24)
 SETTINGS = MoverLossSettings(batch=32)
 
 

@@ -50,7 +50,7 @@ GAME = MoverGame(
     key_facing=(-1, 0, 1, 2, 3, -1),
 )
 UP, DOWN, LEFT, RIGHT = 1, 2, 3, 4
-ARCH = MoverArchitecture(past=4, window_tiles=3, overview_block=4, channels=8, overview_channels=4, width=16)
+ARCH = MoverArchitecture(past=4, window_tiles=5, overview_block=4, channels=8, overview_channels=4, width=16)
 INDEX = {step: index for index, step in enumerate(GAME.motions)}
 
 

@@ -60,7 +60,7 @@ class MoverArchitecture(BaseModel):
 
     past: int = Field(default=12, ge=1)
     """Actions and motions that are remembered."""
-    window_tiles: int = Field(default=5, ge=3)
+    window_tiles: int = Field(default=5, ge=5)
     """Side of the window around the player, in tiles; odd."""
     overview_block: int = Field(default=4, ge=1)
     """Pixels that become one in the view of the whole screen; a divisor of height and width."""
@@ -108,7 +108,7 @@ class MoverNetwork(nn.Module):
         self.arch, self.game = arch, game
         channels, width, thin = arch.channels, arch.width, arch.overview_channels
         self.stem = nn.Conv2d(4, 2 * channels, game.tile_px, stride=game.tile_px)
-        self.near = nn.Conv2d(2 * channels, channels, 1)
+        self.near = nn.Conv2d(2 * channels, channels, 3)
         self.ground = nn.Linear(channels + NUM_WAYS, 64)
         self.ground_out = nn.Linear(64, 2)
         self.far = nn.ModuleList(
@@ -157,11 +157,12 @@ class MoverNetwork(nn.Module):
     def _ground(self, window: UInt8[Tensor, "b 4 n n"]) -> Float32[Tensor, "b 4 2"]:
         """What the neighbouring tiles are like: whether they can be walked on, and whether they lead away.
 
-        One small network judges all ways, and is told which.
+        One small network judges all ways, and is told which. It sees a tile with those around it: a roof's
+        edge may look like a floor.
         """
         x = functional.silu(self.stem(_unit(window)))
         per_tile = functional.silu(self.near(x))
-        middle = self.arch.window_tiles // 2
+        middle = self.arch.window_tiles // 2 - 1
         ways = torch.eye(NUM_WAYS)
         rows = [
             torch.cat([per_tile[:, :, middle + dy, middle + dx], ways[i].expand(len(x), -1)], dim=1)
