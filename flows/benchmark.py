@@ -23,7 +23,7 @@ RECIPE = "benchmark"
 def benchmark_champion(
     game: GameName = "flappy",
     profile: ProfileName = "laptop",
-    dataset_name: DatasetName = "default",
+    dataset_name: DatasetName | None = None,
     device: DeviceName = "auto",
     repeat: bool = True,
 ) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def benchmark_champion(
     Args:
         game: Whose champion to measure.
         profile: How long to measure.
-        dataset_name: Which dataset's champion.
+        dataset_name: Which dataset's champion; by default the one that was promoted last.
         device: Where to measure; a named device that is missing is an error.
         repeat: Measure again although figures of this model are in the store.
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flows.learning import Learned, is_promoted
 from storage.artifacts import ArtifactStore
-from storage.champions import Champion, promote, read_champion
+from storage.champions import Champion, newest_champion, promote, read_champion
 from storage.location import open_store
 from storage.manifest import ArtifactRef, Manifest
 from tasks.publish import (
@@ -130,10 +130,11 @@ def _standing(learned: Learned, *, promoted: bool) -> str:
 def next_commands(recipe_name: str, config: Config, model: ArtifactRef) -> list[str]:
     """Commands that mean this very build and its model, whichever model is the champion."""
     artifact = f"{model.stage}/{model.key[:12]}"
-    commands = [f"worldgen play {config.game}{_model_to_play(config, model, artifact)}"]
-    if not config.sources:
-        commands.append(f"worldgen sample {config.game} --model {artifact}")
-    commands.append(f"worldgen artifacts lineage {artifact}")
+    commands = [
+        f"worldgen play {config.game}{_model_to_play(config, model, artifact)}",
+        f"worldgen sample {config.game} --model {artifact}",
+        f"worldgen artifacts lineage {artifact}",
+    ]
     if recipe_name == f"build-{config.game}":
         commands.append(f"worldgen plan {config.game} {_arguments(config)}")
     return commands
@@ -144,7 +145,8 @@ def _model_to_play(config: Config, model: ArtifactRef, artifact: str) -> str:
     champion = read_champion(open_store().root, config.game, config.dataset_name)
     if champion is None or champion.model.digest != model.digest:
         return f" --model {artifact}"
-    return "" if config.dataset_name == "default" else f" --dataset {config.dataset_name}"
+    newest = newest_champion(open_store().root, config.game)
+    return "" if newest == champion else f" --dataset {config.dataset_name}"
 
 
 def _arguments(config: Config) -> str:

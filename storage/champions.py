@@ -42,18 +42,27 @@ def read_champion(root: Path, game: str, dataset_name: str) -> Champion | None:
     return _read_pointer(path) if path.is_file() else None
 
 
-def require_champion(root: Path, game: str, dataset_name: str, *, build: str = "") -> Champion:
-    """The champion of a game and dataset.
+def newest_champion(root: Path, game: str, dataset_name: str | None = None) -> Champion | None:
+    """The champion of a game and dataset; with None for the dataset, whichever was promoted last."""
+    if dataset_name is not None:
+        return read_champion(root, game, dataset_name)
+    own = [champion for champion in read_champions(root) if champion.game == game]
+    return max(own, key=lambda champion: champion.promoted_at, default=None)
+
+
+def require_champion(root: Path, game: str, dataset_name: str | None, *, build: str = "") -> Champion:
+    """`newest_champion`, where there has to be one.
 
     Raises: StorageError before the first promotion, with the command that builds one (by default the plain
     one of the game).
     """
-    champion = read_champion(root, game, dataset_name)
+    champion = newest_champion(root, game, dataset_name)
     if champion is None:
+        where = root / "refs" / game if dataset_name is None else _folder(root, game, dataset_name)
         raise StorageError(
-            f"no champion of {game}, dataset {dataset_name}",
+            f"no champion of {game}" + (f", dataset {dataset_name}" if dataset_name else ""),
             expected="a promoted model",
-            found=f"nothing in {_folder(root, game, dataset_name)}",
+            found=f"nothing in {where}",
             next_step=build or f"worldgen build {game}",
         )
     return champion

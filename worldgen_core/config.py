@@ -35,13 +35,18 @@ from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
-from worldgen_core.video.footage import AUTO, Footage, choose_footage, resolve_sources
+from worldgen_core.video.footage import AUTO, SAMPLE_GAME, Footage, choose_footage, resolve_sources
 from worldgen_core.video.sample_settings import SampleSettings
 from worldgen_core.video.settings import SliceSettings
 from worldgen_core.video.source_settings import SourceSettings
 
 FOOTAGE_GAMES = ("pokemon",)
 """Games that are known from videos."""
+
+
+def games_of(game: str) -> tuple[str, ...]:
+    """The games that models of a recipe may be of: where it is known from videos, the sample's too."""
+    return (game, SAMPLE_GAME) if game in FOOTAGE_GAMES else (game,)
 
 
 class Sections(BaseModel):

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.build import AsJson, Data, Device, Game, Model, Profile, Set, quiet_prefect, resolve
+from flows.cli.finding import find_model
 
 if TYPE_CHECKING:
     from flows.building import BuildResult
 
 
-def _dataset_name(name: str) -> str:
+def _dataset_name(name: str | None) -> str | None:
+    if name is None:
+        return None
     import re
 
     from worldgen_core.agents.settings import DATASET_NAME
@@ -27,8 +30,12 @@ def _dataset_name(name: str) -> str:
 
 
 Dataset = Annotated[
-    str,
-    typer.Option("--dataset", callback=_dataset_name, help="Name of the dataset whose champion to take."),
+    str | None,
+    typer.Option(
+        "--dataset",
+        callback=_dataset_name,
+        help="Name of the dataset whose champion to take; default: the one promoted last.",
+    ),
 ]
 
 
@@ -43,17 +50,20 @@ def sample(
     game: Game,
     out: Annotated[Path, typer.Option(help="File to write; .gif or .mp4.")] = Path("sample.gif"),
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames to play.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Which held-out game to play.")] = 0,
-    player: Annotated[str, typer.Option(help="Who plays: rule, idle, spam or random.")] = "rule",
+    seed: Annotated[int, typer.Option(min=0, help="Which held-out game or moment to play.")] = 0,
+    player: Annotated[
+        str | None,
+        typer.Option(help="Who plays: rule (default), idle, spam or random; recordings play themselves."),
+    ] = None,
     artifact: Annotated[str, typer.Option("--model", help="A model's artifact; default: the champion.")] = "",
-    dataset: Dataset = "default",
+    dataset: Dataset = None,
 ) -> None:
     """Write truth and dream side by side, under the same actions, as a GIF or MP4."""
     from worldgen_core.evaluation.sample import write_sample
 
-    folder = find_model(game, dataset, artifact)
-    write_sample(folder, out, num_frames=frames, seed=seed, player=player)
-    typer.echo(f"{out}: {frames} frames; left the game, right the dream of {folder}")
+    found = find_model(game, dataset, artifact)
+    write_sample(found.model, out, dataset=found.dataset, num_frames=frames, seed=seed, player=player)
+    typer.echo(f"{out}: {frames} frames; left the game, right the dream of {found.standing}, {found.model}")
 
 
 def evaluate(
@@ -95,7 +105,7 @@ def evaluate(
 def bench(
     game: Game,
     profile: Profile = "laptop",
-    dataset: Dataset = "default",
+    dataset: Dataset = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -112,19 +122,6 @@ def bench(
         return
     for name, value in figures.items():
         typer.echo(f"{name:<28} {value}")
-
-
-def find_model(game: str, dataset_name: str, artifact: str) -> Path:
-    """The folder of a named model artifact, or of the champion.
-
-    Raises: StorageError that says what to build.
-    """
-    from storage.champions import require_champion
-    from storage.location import open_store
-
-    store = open_store()
-    named = store.resolve(artifact).ref if artifact else None
-    return store.path(named or require_champion(store.root, game, dataset_name).model)
 
 
 def _read_report(result: BuildResult) -> dict[str, Any]:

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from flows.building import BuildResult
+from flows.cli.finding import find_model
 from storage.artifacts import ArtifactStore
 from storage.champions import read_champion
 from storage.clips import ClipReader
+from storage.errors import StorageError
 from storage.manifest import Manifest
 from tests.e2e.fingerprints import unseen_modules
 from worldgen_core.config import Config, Overrides, make_config
+from worldgen_core.errors import ConfigError
+from worldgen_core.evaluation.sample import write_sample
 from worldgen_core.games.base import Frame
 from worldgen_core.models.load import load_world_model
 from worldgen_core.names import ModelName
@@ -156,6 +161,23 @@ def test_the_dream_goes_on_for_100_frames(
     assert all(frame.dtype == torch.uint8 for frame in shown)
     assert tuple(shown[-1].shape) == (1, 80, 120, 3)
     assert not torch.equal(shown[0], shown[-1])
+
+
+def test_a_recording_and_its_dream_are_written_side_by_side(
+    filmed: BuildResult, sampled: dict[str, BuildResult], store: ArtifactStore, tmp_path: Path
+) -> None:
+    newest = find_model("pokemon", None, "")
+    assert newest.model == store.path(filmed.learned.model), "the champion that was promoted last"
+    assert find_model("pokemon", "sample", "").model != newest.model
+    gif = write_sample(newest.model, tmp_path / "dream.gif", dataset=newest.dataset, num_frames=20)
+    with Image.open(gif) as pictures:
+        assert pictures.n_frames == 20
+    with pytest.raises(ConfigError, match="player of pokemon"):
+        write_sample(newest.model, tmp_path / "dream.gif", dataset=newest.dataset, player="idle")
+    with pytest.raises(ConfigError, match="in the store"):
+        write_sample(newest.model, tmp_path / "dream.gif")
+    with pytest.raises(StorageError, match="dataset nowhere"):
+        find_model("pokemon", "nowhere", "")
 
 
 def held_out(dataset: Path) -> tuple[Frame, np.ndarray]:

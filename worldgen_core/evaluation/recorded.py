@@ -22,7 +22,7 @@ def recorded_starts(
             f"{reader.folder}: held-out clips",
             expected=f"at least one validation clip of {length} frames",
             found="none",
-            next_step="lower evaluate.horizon, or hold out longer recordings",
+            next_step="ask for fewer frames (evaluate.horizon, or --frames), or hold out longer recordings",
         )
     rng = np.random.default_rng(seed)
     picked = rng.choice(len(firsts), size=min(num_starts, len(firsts)), replace=False)

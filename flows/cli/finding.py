@@ -1,0 +1,86 @@
+"""Which model a command means when none is named, and which dataset it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storage.artifacts import ArtifactStore
+    from storage.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Found:
+    """Folders of a model and of its dataset, None if that is gone, and what the model is."""
+
+    model: Path
+    dataset: Path | None
+    standing: str
+
+
+def find_model(game: str, dataset_name: str | None, artifact: str) -> Found:
+    """The named artifact, else the champion, else the newest model of the game.
+
+    `dataset_name` narrows the last two to models of that dataset.
+    Raises: StorageError that says what to build.
+    """
+    from storage.champions import newest_champion
+    from storage.location import open_store
+
+    store = open_store()
+    champion = newest_champion(store.root, game, dataset_name)
+    if artifact:
+        manifest, standing = store.resolve(artifact), "the model"
+    elif champion is not None:
+        manifest, standing = store.manifest(champion.model), f"the champion of {game}"
+    else:
+        manifest = _newest_model(store, game, dataset_name)
+        standing = f"the newest model of {game}, which is no champion"
+    return Found(store.path(manifest.ref), _dataset_of(store, manifest), standing)
+
+
+def _newest_model(store: ArtifactStore, game: str, dataset_name: str | None) -> Manifest:
+    from storage.errors import StorageError
+    from worldgen_core.config import games_of
+    from worldgen_core.models.card import read_card
+
+    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in store.manifests("train_model")]
+    found = [
+        manifest
+        for manifest, card in cards
+        if card.game in games_of(game) and dataset_name in (None, card.dataset["name"])
+    ]
+    if not found:
+        raise StorageError(
+            f"no model of {game}" + (f", dataset {dataset_name}" if dataset_name else ""),
+            expected="a trained model",
+            found=f"none in {store.root}",
+            next_step=f"worldgen build {game}",
+        )
+    return found[-1]
+
+
+def _dataset_of(store: ArtifactStore, manifest: Manifest) -> Path | None:
+    made_of = _ancestors(store, manifest)
+    datasets = [
+        store.path(other.ref)
+        for stage in ("capture", "slice_videos")
+        for other in store.manifests(stage)
+        if other.digest in made_of
+    ]
+    return datasets[-1] if datasets else None
+
+
+def _ancestors(store: ArtifactStore, manifest: Manifest) -> set[str]:
+    """Digests of everything that went into an artifact, through latents and the like too."""
+    known = {other.digest: other for other in store.manifests()}
+    found: set[str] = set()
+    waiting = list(manifest.key_parts.inputs.values())
+    while waiting:
+        digest = waiting.pop()
+        if digest not in found:
+            found.add(digest)
+            waiting += known[digest].key_parts.inputs.values() if digest in known else ()
+    return found
