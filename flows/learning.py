@@ -23,6 +23,7 @@ from tasks.train_autoencoder import train_autoencoder
 from tasks.train_model import train_model_of
 from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
+from worldgen_core.errors import CheckpointError
 from worldgen_core.names import ModelName
 
 
@@ -119,7 +120,11 @@ def _is_here(store: ArtifactStore, ref: ArtifactRef) -> bool:
 
 def _measure_again(config: Config, rival: Champion, dataset: ArtifactRef, call: Steps) -> ArtifactRef:
     settings = config.evaluate.model_copy(update={"model": architecture_of(rival)})
-    return call(evaluate, settings, model=rival.model, dataset=dataset)
+    try:
+        return call(evaluate, settings, model=rival.model, dataset=dataset)
+    except CheckpointError as error:
+        # It is whole, or the store would have said so: this version builds its architecture another way.
+        raise _unreadable(rival, error.what, error.found) from error
 
 
 def architecture_of(champion: Champion) -> ModelName:
@@ -142,11 +147,11 @@ def architecture_of(champion: Champion) -> ModelName:
 def _unreadable(champion: Champion, path: str, found: str) -> StorageError:
     return StorageError(
         f"the champion of {champion.game}, dataset {champion.dataset_name}: {path}",
-        expected=f"the card of a model, one of {', '.join(get_args(ModelName))}",
+        expected=f"a model that this version can open, one of {', '.join(get_args(ModelName))}",
         found=found,
         next_step=f"bring the folder back from a copy of the store; or remove "
         f"refs/{champion.game}/{champion.dataset_name}/champion.json there, so that the next build's model "
-        "takes its place",
+        "takes its place; what was built is kept",
     )
 
 

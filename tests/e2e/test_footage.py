@@ -171,7 +171,7 @@ def test_a_recording_and_its_dream_are_written_side_by_side(
     assert find_model("pokemon", "sample", "").model != newest.model
     gif = write_sample(newest.model, tmp_path / "dream.gif", dataset=newest.dataset, num_frames=20)
     with Image.open(gif) as pictures:
-        assert pictures.n_frames == 20
+        assert pictures.width > 2 * 3 * 120
     with pytest.raises(ConfigError, match="player of pokemon"):
         write_sample(newest.model, tmp_path / "dream.gif", dataset=newest.dataset, player="idle")
     with pytest.raises(ConfigError, match="in the store"):
