@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -63,24 +64,13 @@ def _examine(source: SourceSettings, errors: Console) -> Examined:
 
 def _print(found: dict[str, Any], folder: Path, html: Path | None) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("video", "picture", "frames/s", "frames", "actions", "kept", "episodes", "offset")
+    table = Table(
+        *("video", "picture", "fps", "frames", "actions", "kept", "episodes", "offset"),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for video in found["videos"]:
-        picture = f"{video['width']}x{video['height']} {video['codec']}" if video["codec"] else "-"
-        rate = "-" if video["fps"] is None else f"{video['fps']:g}"
-        rate += "" if video["is_constant_rate"] in (True, None) else " variable"
-        lag = video["offset_lag_frames"]
-        offset = "-" if lag is None else f"{lag} ({video['offset_confidence']:.0%})"
-        table.add_row(
-            video["name"],
-            picture,
-            rate,
-            f"{video['frames_decoded']} of {video['frames_demuxed']}",
-            str(video["actions"]),
-            f"{video['kept']} of {video['pictures']}",
-            str(video["episodes"]),
-            offset,
-            style="red" if video["problems"] else None,
-        )
+        table.add_row(*_row(video), style="red" if video["problems"] else None)
     console.print(table)
     for video in found["videos"]:
         for line in [*video["problems"], *video["notes"]]:
@@ -92,6 +82,23 @@ def _print(found: dict[str, Any], folder: Path, html: Path | None) -> None:
         console.print(f"page: {html}", markup=False)
     if found["episodes"]:
         console.print(f"next: worldgen build pokemon --data {folder}", markup=False)
+
+
+def _row(video: dict[str, Any]) -> tuple[str, ...]:
+    """A video's line of the table, short enough for 80 columns."""
+    rate = "-" if video["fps"] is None else f"{video['fps']:.4g}"
+    decoded, demuxed = video["frames_decoded"], video["frames_demuxed"]
+    lag = video["offset_lag_frames"]
+    return (
+        video["name"],
+        f"{video['width']}x{video['height']} {video['codec']}" if video["codec"] else "-",
+        rate if video["is_constant_rate"] in (True, None) else f"{rate} variable",
+        str(decoded) if decoded == demuxed else f"{decoded} of {demuxed}",
+        str(video["actions"]),
+        f"{video['kept']} of {video['pictures']}",
+        str(video["episodes"]),
+        "-" if lag is None else f"{lag} ({video['offset_confidence']:.0%})",
+    )
 
 
 def make_sample(
