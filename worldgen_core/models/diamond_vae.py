@@ -17,14 +17,13 @@ from torch import Tensor
 
 from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
-from worldgen_core.errors import ContextLengthError
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
+from worldgen_core.models.dreams import TensorDreams, appended
 from worldgen_core.models.interface import Prediction
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
 from worldgen_core.names import DeviceName
 from worldgen_core.ranges import to_u8, to_unit
-from worldgen_core.seeds import derive_seed
 
 
 class DiamondVaeCardSettings(BaseModel):
@@ -38,57 +37,26 @@ class DiamondVaeCardSettings(BaseModel):
     """How a latent is drawn at play."""
 
 
-class DiamondVaeWorldModel:
+class DiamondVaeWorldModel(TensorDreams):
     """Dreams with a `LatentDenoiser`; each row of a batch draws its own noise."""
 
     def __init__(
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
+        super().__init__("diamond-vae", device)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
         self._sampler = sampler
-        self._device = device
         self.num_context_frames = denoiser.num_context_frames
         self.num_actions = denoiser.num_actions
         self.frame_shape = (space.card.height, space.card.width)
         self.takes_chance_from_truth = False
 
-    @torch.inference_mode()
-    def reset(
-        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b t-1"], *, seed: int
-    ) -> None:
-        """Start b dreams; see `WorldModel.reset`."""
-        if frames.shape[1] != self.num_context_frames:
-            raise ContextLengthError(
-                "reset of a diamond-vae model",
-                expected=f"{self.num_context_frames} context frames",
-                found=f"{frames.shape[1]}",
-                next_step="give as many frames as the model's `num_context_frames`",
-            )
-        obs = rearrange(to_unit(frames.to(self._device)), "b t h w c -> (b t) c h w")
-        self._z = rearrange(self._space.encode(obs), "(b t) c h w -> b t c h w", b=len(frames))
-        self._act = actions.to(self._device)
-        self._generators = [
-            torch.Generator().manual_seed(derive_seed(seed, "dream", row)) for row in range(len(frames))
-        ]
-
-    @torch.inference_mode()
-    def restart(
-        self,
-        rows: Int64[Tensor, " r"],
-        frames: UInt8[Tensor, "r t h w c"],
-        actions: Int64[Tensor, "r past"],
-        *,
-        seed: int,
-    ) -> None:
-        """Start some dreams anew and leave the others as they are; see `CanRestart.restart`."""
-        z, act, generators = self._z, self._act, self._generators
-        self.reset(frames, actions, seed=seed)
-        for row, generator in zip(rows.tolist(), self._generators, strict=True):
-            generators[row] = generator
-        at = rows.to(self._device)
-        self._z, self._act = z.index_copy(0, at, self._z), act.index_copy(0, at, self._act)
-        self._generators = generators
+    def _begin(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
+    ) -> dict[str, Tensor]:
+        z = self._space.encode(rearrange(to_unit(frames), "b t h w c -> (b t) c h w"))
+        return {"z": rearrange(z, "(b t) c h w -> b t c h w", b=len(frames)), "act": actions}
 
     @torch.inference_mode()
     def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
@@ -105,18 +73,17 @@ class DiamondVaeWorldModel:
         truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
     ) -> Prediction:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
-        act = torch.cat([self._act, action.to(self._device)[:, None]], dim=1)
-        context = LatentContext(self._z, act, torch.zeros(len(act), device=self._device))
-        z = sample(lambda x, sigma: self._denoiser(x, sigma, context), self._draw_noise, self._sampler)
+        act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
+        context = LatentContext(self._state["z"], act, torch.zeros(len(act), device=self._device))
+        z = sample(
+            lambda x, sigma: self._denoiser(x, sigma, context),
+            lambda: self._draw_noise(self._space.latent_shape),
+            self._sampler,
+        )
         end = torch.sigmoid(self._denoiser.end_logit(context, z))
-        self._z, self._act = torch.cat([self._z[:, 1:], z[:, None]], dim=1), act[:, 1:]
+        self._state = {"z": appended(self._state["z"], z), "act": act[:, 1:]}
         frame = rearrange(to_u8(self._space.decode(z)), "b c h w -> b h w c").contiguous()
         return Prediction(frame.cpu(), reward=None, terminated=end.cpu())
-
-    def _draw_noise(self) -> Tensor:
-        shape = self._space.latent_shape
-        rows = [torch.randn(shape, generator=generator) for generator in self._generators]
-        return torch.stack(rows).to(self._device)
 
 
 def build(card: ModelCard, latent_shape: tuple[int, int, int]) -> tuple[LatentDenoiser, SamplerSettings]:

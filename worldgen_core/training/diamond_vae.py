@@ -18,13 +18,9 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
-    ModelCard,
     count_parameters,
     fill,
-    read_card,
     read_weights,
-    write_card,
-    write_weights,
 )
 from worldgen_core.models.diamond_vae import DiamondVaeCardSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiser
@@ -37,13 +33,15 @@ from worldgen_core.models.latent_space import (
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
-from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
-from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
+from worldgen_core.training.clip_batches import ClipSampler
+from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, LatentBatch
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.finish import write_model
 from worldgen_core.training.latents import check_frame_size
-from worldgen_core.training.loop import TrainingRun, run_training
+from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import phase_at, warm
+from worldgen_core.training.starting import read_start
 
 
 def train_diamond_vae(
@@ -71,19 +69,14 @@ def train_diamond_vae(
         settings = warm(settings)
         _continue_from(start, denoiser, space, autoencoder)
     denoiser.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
-    batches = Prefetcher(latent_batches(settings, reader, latent_reader), settings.num_steps)
-    try:
-        run = run_training(
-            DiamondVaeObjective(denoiser, settings.loss, batches, sigma_start=settings.sampler.sigma_max),
-            settings.loop,
-            seed=settings.seed,
-            num_steps=settings.num_steps,
-            num_frames_at=lambda train_step: phase_at(settings.phases, train_step).num_frames,
-            resume=resume,
-            progress=progress,
-        )
-    finally:
-        batches.close()
+    sigma_start = settings.sampler.sigma_max
+    run = run_curriculum(
+        settings,
+        latent_batches(settings, reader, latent_reader),
+        lambda batches: DiamondVaeObjective(denoiser, settings.loss, batches, sigma_start=sigma_start),
+        resume=resume,
+        progress=progress,
+    )
     return _publish(settings, reader.info, denoiser, space, run, out)
 
 
@@ -143,14 +136,7 @@ def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: Data
 
 def _continue_from(start: Path, denoiser: LatentDenoiser, space: LatentSpace, autoencoder: Path) -> None:
     """Take over the weights of a finished model, whose latents must be the same."""
-    card = read_card(start)
-    if card.model != "diamond-vae":
-        raise ConfigError(
-            f"{start}: model to train on from",
-            expected="a diamond-vae model",
-            found=card.model,
-            next_step="name another start, or none",
-        )
+    card = read_start(start, "diamond-vae")
     own, other = load_latent_space(start), space
     if own.card.statistics != other.card.statistics:
         raise ConfigError(
@@ -170,41 +156,22 @@ def _publish(
     run: TrainingRun,
     out: Path,
 ) -> Outcome:
-    last = run.rows[-1] if run.rows else {}
-    write_metrics(out, run.rows)
-    if run.rows:
-        names = [name for name in ("loss", "dream", "edm", "end") if name in run.rows[0]]
-        write_curves(out, run.rows, names=names, title=f"diamond-vae on {info.name}")
-    autoencoder_digest = save_latent_space(space, out)
-    parameters = count_parameters(denoiser)
+    parameters, shared = count_parameters(denoiser), space.card.num_parameters
     shown = DiamondVaeCardSettings(denoiser=settings.architecture, sampler=settings.sampler)
-    autoencoder_parameters = space.card.num_parameters
-    card = ModelCard(
+    return write_model(
+        out,
         model="diamond-vae",
-        game=info.game,
-        action_names=info.action_names,
-        height=info.height,
-        width=info.width,
-        fps=info.fps,
+        info=info,
         settings=shown.model_dump(mode="json"),
         num_parameters={
             **parameters,
-            **{f"autoencoder_{name}": count for name, count in autoencoder_parameters.items()},
-            "total": parameters["total"] + autoencoder_parameters["total"],
+            **{f"autoencoder_{name}": count for name, count in shared.items()},
+            "total": parameters["total"] + shared["total"],
         },
-        dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
-        training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
-        weights_sha256={
-            WEIGHTS_FILE: write_weights(out, run.weights),
-            AUTOENCODER_WEIGHTS_FILE: autoencoder_digest,
-        },
-    )
-    write_card(out, card)
-    return Outcome(
-        metrics={"num_parameters": card.num_parameters["total"], **last},
-        notes={"steps_per_s": run.steps_per_s},
-        headline=f"loss {last['loss']:.4f} after {settings.num_steps} steps"
-        if last
-        else "no step was logged",
-        figures=(CURVES_FILE,) if run.rows else (),
+        weights={WEIGHTS_FILE: run.weights},
+        digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
+        run=run,
+        num_steps=settings.num_steps,
+        seed=settings.seed,
+        curves=("loss", "dream", "edm", "end"),
     )

@@ -16,13 +16,8 @@ from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
-    ModelCard,
     count_parameters,
     fill,
-    read_card,
-    read_weights,
-    write_card,
-    write_weights,
 )
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.outcome import Outcome
@@ -30,13 +25,15 @@ from worldgen_core.progress import Progress
 from worldgen_core.ranges import to_unit
 from worldgen_core.seeds import derive_seed
 from worldgen_core.training.chance_prior import PriorObjective, collect_examples
-from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
-from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
+from worldgen_core.training.clip_batches import ClipSampler
+from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
-from worldgen_core.training.loop import TrainingRun, run_training
+from worldgen_core.training.finish import write_model
+from worldgen_core.training.loop import run_training
 from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
+from worldgen_core.training.starting import take_over
 
 
 def train_direct(
@@ -58,7 +55,8 @@ def train_direct(
     network = _fresh_network(settings, reader, assumptions)
     if start is not None:
         settings = warm(settings)
-        _continue_from(start, network)
+        # What it measured on its own data, background and scroll, stays with it.
+        take_over(start, "direct", network)
     network.to(choose_device(settings.loop.device))
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
     sampler = ClipSampler(
@@ -68,23 +66,28 @@ def train_direct(
         seed=settings.seed,
         beyond_ends=True,
     )
-    batches = Prefetcher(_batch_of(sampler, settings.phases), settings.num_steps)
-    try:
-        run = run_training(
-            DirectObjective(network, settings.loss, batches),
-            settings.loop,
-            seed=settings.seed,
-            num_steps=settings.num_steps,
-            num_frames_at=lambda train_step: phase_at(settings.phases, train_step).num_frames,
-            resume=resume,
-            progress=progress,
-        )
-    finally:
-        batches.close()
+    run = run_curriculum(
+        settings,
+        _batch_of(sampler, settings.phases),
+        lambda batches: DirectObjective(network, settings.loss, batches),
+        resume=resume,
+        progress=progress,
+    )
     fill(network, run.weights, source="the training just finished")
     if settings.prior.num_steps:
         _fit_prior(settings, network, sampler, resume / "prior", progress)
-    return _publish(settings, reader, network, run, out)
+    return write_model(
+        out,
+        model="direct",
+        info=reader.info,
+        settings=network.arch.model_dump(mode="json"),
+        num_parameters=count_parameters(network),
+        weights={WEIGHTS_FILE: network.state_dict()},
+        run=run,
+        num_steps=settings.num_steps,
+        seed=settings.seed,
+        curves=("loss", "picture", "end"),
+    )
 
 
 def _fresh_network(
@@ -139,54 +142,9 @@ def _check_size(arch: DirectArchitecture, height: int, width: int) -> None:
         )
 
 
-def _continue_from(start: Path, network: DirectNetwork) -> None:
-    """Take over the weights of a finished model; what it measured on its own data stays with it."""
-    card = read_card(start)
-    if card.model != "direct":
-        raise ConfigError(
-            f"{start}: model to train on from",
-            expected="a direct model",
-            found=card.model,
-            next_step="name another start, or none",
-        )
-    fill(network, read_weights(start, card), source=str(start))
-
-
 def _batch_of(sampler: ClipSampler, phases: Sequence[UnrollPhase]) -> Callable[[int], ClipBatch]:
     def batch(train_step: int) -> ClipBatch:
         phase = phase_at(phases, train_step)
         return sampler.batch(train_step, unroll=phase.unroll, batch_size=phase.batch_size)
 
     return batch
-
-
-def _publish(
-    settings: DirectSettings, reader: ClipReader, network: DirectNetwork, run: TrainingRun, out: Path
-) -> Outcome:
-    info, last = reader.info, run.rows[-1] if run.rows else {}
-    write_metrics(out, run.rows)
-    if run.rows:
-        write_curves(out, run.rows, names=("loss", "picture", "end"), title=f"direct on {info.name}")
-    parameters = count_parameters(network)
-    card = ModelCard(
-        model="direct",
-        game=info.game,
-        action_names=info.action_names,
-        height=info.height,
-        width=info.width,
-        fps=info.fps,
-        settings=network.arch.model_dump(mode="json"),
-        num_parameters=parameters,
-        dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
-        training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
-        weights_sha256={WEIGHTS_FILE: write_weights(out, network.state_dict())},
-    )
-    write_card(out, card)
-    return Outcome(
-        metrics={"num_parameters": parameters["total"], **last},
-        notes={"steps_per_s": run.steps_per_s},
-        headline=f"loss {last['loss']:.4f} after {settings.num_steps} steps"
-        if last
-        else "no step was logged",
-        figures=(CURVES_FILE,) if run.rows else (),
-    )

@@ -12,14 +12,10 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
-    ModelCard,
     count_parameters,
     fill,
-    read_card,
     read_weights,
     settings_of,
-    write_card,
-    write_weights,
 )
 from worldgen_core.models.layered_game import make_game
 from worldgen_core.models.layered_mover import MoverNetwork
@@ -31,7 +27,7 @@ from worldgen_core.seeds import derive_seed
 from worldgen_core.tracking.settings import TrackingSettings
 from worldgen_core.tracking.sprites import SpriteBank
 from worldgen_core.training.clip_batches import Prefetcher
-from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
+from worldgen_core.training.finish import write_model
 from worldgen_core.training.layered_atlas import Atlas, make_atlas
 from worldgen_core.training.layered_doors import find_passages
 from worldgen_core.training.layered_moves import MoveSamples, draw_moves, gather_moves, mover_loss
@@ -39,6 +35,8 @@ from worldgen_core.training.layered_scenes import find_scenes, track_episodes, u
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.training.layered_windows import Windows, WindowSampler, tile_loss
 from worldgen_core.training.loop import TrainingRun, run_training
+from worldgen_core.training.phases import slowed
+from worldgen_core.training.starting import read_start
 
 
 class LayeredObjective:
@@ -84,11 +82,12 @@ def train_layered(
     """
     reader = ClipReader(dataset)
     tracking = _tracking(settings, reader)
+    old = _finished(start) if start is not None else None
     tracked, bank = track_episodes(
         reader,
         "train",
         tracking,
-        bank=None if start is None else _bank_of(start),
+        bank=old.bank() if old is not None else None,
         num_threads=settings.loop.num_threads,
         progress=progress,
     )
@@ -97,11 +96,23 @@ def train_layered(
     seed = derive_seed(settings.seed, "atlas")
     atlas = make_atlas(scenes, tracking.tile_px, settings.atlas, seed=seed)
     network = _fresh_network(settings, reader, tracking, atlas, bank)
-    if start is not None:
-        settings = _warm(settings)
-        _continue_from(start, network, settings.atlas.tolerance)
+    if old is not None:
+        settings = settings.model_copy(update={"loop": slowed(settings.loop, settings.warm_rate_share)})
+        _continue_from(old, network, source=str(start), tolerance=settings.atlas.tolerance)
     run = _train(settings, network, atlas, resume, progress)
-    return _publish(settings, reader, network, run, out)
+    return write_model(
+        out,
+        model="layered",
+        info=reader.info,
+        settings=network.shape.model_dump(mode="json"),
+        num_parameters=count_parameters(network),
+        weights={WEIGHTS_FILE: run.weights},
+        run=run,
+        num_steps=settings.num_steps,
+        seed=settings.seed,
+        curves=("loss", "tiles", "motion", "pose"),
+        result=f"{network.shape.num_tiles} tiles",
+    )
 
 
 def _tracking(settings: LayeredSettings, reader: ClipReader) -> TrackingSettings:
@@ -178,24 +189,26 @@ def _train(
     return run
 
 
-def _warm(settings: LayeredSettings) -> LayeredSettings:
-    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
-    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
-    loop = settings.loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
-    return settings.model_copy(update={"loop": loop})
+def _finished(start: Path) -> LayeredNetwork:
+    """The model to train on from; its mover means the player's looks by number, so they are kept.
+
+    Raises: ConfigError for a model of another kind.
+    """
+    card = read_start(start, "layered")
+    network = LayeredNetwork(settings_of(card, LayeredShape))
+    fill(network, read_weights(start, card), source=str(start))
+    return network
 
 
-def _continue_from(start: Path, network: LayeredNetwork, tolerance: float) -> None:
+def _continue_from(old: LayeredNetwork, network: LayeredNetwork, *, source: str, tolerance: float) -> None:
     """Take over the networks of a finished model.
 
     The book is made afresh, so a tile takes over what was learnt of the old tile that looks like it; a tile
     that is new starts fresh.
     """
-    old = LayeredNetwork(_start_shape(start))
-    fill(old, read_weights(start, read_card(start)), source=str(start))
     if old.shape.game != network.shape.game or old.shape.architecture != network.shape.architecture:
         raise ConfigError(
-            f"{start}: model to train on from",
+            f"{source}: model to train on from",
             expected=f"{network.shape.architecture!r} with {network.shape.game!r}",
             found=f"{old.shape.architecture!r} with {old.shape.game!r}",
             next_step="train without a start: the footage or the size of the model has changed",
@@ -211,55 +224,3 @@ def _continue_from(start: Path, network: LayeredNetwork, tolerance: float) -> No
     for name in by_tile:
         tiles[name][: len(is_old)][is_old] = learnt[name][nearest.indices[is_old]]
     tiles["embed.weight"][-1] = learnt["embed.weight"][-1]
-
-
-def _start_shape(start: Path) -> LayeredShape:
-    """Shape of the model to train on from; raises ConfigError for one of another kind."""
-    card = read_card(start)
-    if card.model != "layered":
-        raise ConfigError(
-            f"{start}: model to train on from",
-            expected="a layered model",
-            found=card.model,
-            next_step="name another start, or none",
-        )
-    return settings_of(card, LayeredShape)
-
-
-def _bank_of(start: Path) -> SpriteBank:
-    """The player's looks as a finished model knows them: its mover means them by number."""
-    network = LayeredNetwork(_start_shape(start))
-    fill(network, read_weights(start, read_card(start)), source=str(start))
-    return network.bank()
-
-
-def _publish(
-    settings: LayeredSettings, reader: ClipReader, network: LayeredNetwork, run: TrainingRun, out: Path
-) -> Outcome:
-    info, last = reader.info, run.rows[-1] if run.rows else {}
-    write_metrics(out, run.rows)
-    if run.rows:
-        names = ("loss", "tiles", "motion", "pose")
-        write_curves(out, run.rows, names=names, title=f"layered on {info.name}")
-    parameters = count_parameters(network)
-    card = ModelCard(
-        model="layered",
-        game=info.game,
-        action_names=info.action_names,
-        height=info.height,
-        width=info.width,
-        fps=info.fps,
-        settings=network.shape.model_dump(mode="json"),
-        num_parameters=parameters,
-        dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
-        training={"num_steps": settings.num_steps, "seed": settings.seed, **last},
-        weights_sha256={WEIGHTS_FILE: write_weights(out, run.weights)},
-    )
-    write_card(out, card)
-    headline = f"{network.shape.num_tiles} tiles, loss {last['loss']:.3f}" if last else "no step was logged"
-    return Outcome(
-        metrics={"num_parameters": parameters["total"], "num_tiles": network.shape.num_tiles, **last},
-        notes={"steps_per_s": run.steps_per_s},
-        headline=headline,
-        figures=(CURVES_FILE,) if run.rows else (),
-    )

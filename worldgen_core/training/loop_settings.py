@@ -52,7 +52,7 @@ class LoopSettings(BaseModel):
     """Where to train; a named device that is missing is an error."""
     precision: PrecisionName = "float32"
     """Of the products; sums, weights and the optimizer stay float32. `auto` takes bf16 where the device
-    multiplies it fast: GPUs, and CPUs with AMX (1.6 times faster there, docs/decisions/0003)."""
+    multiplies it fast: GPUs, and CPUs with AMX or AVX-512 BF16 (docs/decisions/0003)."""
 
 
 def published_loop() -> LoopSettings:

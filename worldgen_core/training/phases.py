@@ -57,11 +57,16 @@ C = TypeVar("C", bound=CurriculumSettings)
 
 def warm(settings: C) -> C:
     """Return the settings for training on from a finished model: only long dreams, lower rates."""
-    optimizer, share = settings.loop.optimizer, settings.warm_rate_share
-    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
-    loop = settings.loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
+    loop = slowed(settings.loop, settings.warm_rate_share)
     phases = tuple(phase for phase in settings.phases if phase.unroll >= settings.warm_min_unroll)
     return settings.model_copy(update={"phases": phases or settings.phases[-1:], "loop": loop})
+
+
+def slowed(loop: LoopSettings, share: float) -> LoopSettings:
+    """Return the loop's settings with both peak rates multiplied by `share`."""
+    optimizer = loop.optimizer
+    rates = {"rate": optimizer.rate * share, "muon_rate": optimizer.muon_rate * share}
+    return loop.model_copy(update={"optimizer": optimizer.model_copy(update=rates)})
 
 
 def make_phases(*phases: tuple[int, int, int]) -> tuple[UnrollPhase, ...]:

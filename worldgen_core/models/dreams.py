@@ -1,0 +1,75 @@
+"""What world models share whose dreams are tensors: beginning, beginning anew row by row, and chance."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
+
+from worldgen_core.errors import ContextLengthError
+from worldgen_core.seeds import derive_seed
+
+
+class TensorDreams(ABC):
+    """The state of b dreams as tensors by name, batch axis first, and a random generator a dream."""
+
+    num_context_frames: int
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self._name = name
+        self._device = device
+        self._state: dict[str, Tensor] = {}
+        self._generators: list[torch.Generator] = []
+
+    @abstractmethod
+    def _begin(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
+    ) -> dict[str, Tensor]:
+        """The state after a context, on the model's device."""
+
+    @torch.inference_mode()
+    def reset(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"], *, seed: int
+    ) -> None:
+        """Start b dreams; see `WorldModel.reset`."""
+        if frames.shape[1] != self.num_context_frames:
+            raise ContextLengthError(
+                f"reset of a {self._name} model",
+                expected=f"{self.num_context_frames} context frames",
+                found=f"{frames.shape[1]}",
+                next_step="give as many frames as the model's `num_context_frames`",
+            )
+        self._state = self._begin(frames.to(self._device), actions.to(self._device))
+        self._generators = [
+            torch.Generator().manual_seed(derive_seed(seed, "dream", row)) for row in range(len(frames))
+        ]
+
+    @torch.inference_mode()
+    def restart(
+        self,
+        rows: Int64[Tensor, " r"],
+        frames: UInt8[Tensor, "r t h w c"],
+        actions: Int64[Tensor, "r past"],
+        *,
+        seed: int,
+    ) -> None:
+        """Start some dreams anew and leave the others as they are; see `CanRestart.restart`."""
+        state, generators = self._state, self._generators
+        self.reset(frames, actions, seed=seed)
+        for row, generator in zip(rows.tolist(), self._generators, strict=True):
+            generators[row] = generator
+        at = rows.to(self._device)
+        self._state = {name: whole.index_copy(0, at, self._state[name]) for name, whole in state.items()}
+        self._generators = generators
+
+    def _draw_noise(self, shape: tuple[int, ...]) -> Float32[Tensor, "b ..."]:
+        """Unit noise; every dream draws its own, so the others in a batch do not change it."""
+        rows = [torch.randn(shape, generator=generator) for generator in self._generators]
+        return torch.stack(rows).to(self._device)
+
+
+def appended(past: Tensor, newest: Tensor) -> Tensor:
+    """A history with the newest entry added and the oldest dropped; axis 1 is time."""
+    return torch.cat([past[:, 1:], newest[:, None]], dim=1)
