@@ -26,19 +26,36 @@ img { image-rendering: pixelated; margin: 2px } img.strip { width: 100%; height:
 .bars { display: flex; align-items: flex-end; height: 70px; gap: 1px } .bars div { background: #47a; flex: 1 }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } }
 """
-_ROWS = (
-    ("file", ("container", "codec", "size_bytes")),
-    ("picture", ("width", "height", "rotation", "crop")),
-    ("frames/s", ("fps", "is_constant_rate")),
-    ("duration, s", ("duration_s",)),
-    ("frames demuxed, decoded", ("frames_demuxed", "frames_decoded")),
-    ("actions", ("actions", "action_counts")),
-    ("offset", ("offset",)),
-    ("duplicates, frozen, black, cuts", ("duplicates", "frozen", "black", "cuts")),
-    ("pictures, kept, dropped", ("pictures", "kept", "dropped")),
-    ("episodes", ("episodes",)),
-    ("notes", ("notes",)),
+_ROWS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("file", {"container": "{}", "codec": "{}", "size_bytes": "{} bytes"}),
+    (
+        "picture",
+        {
+            "width": "{} wide",
+            "height": "{} high",
+            "rotation": "turned by {} degrees",
+            "crop": "cropped to left; top; width; height {}",
+        },
+    ),
+    ("rate", {"fps": "{} frames a second", "is_constant_rate": "{}"}),
+    ("duration", {"duration_s": "{} s"}),
+    ("frames", {"frames_demuxed": "{} in the file", "frames_decoded": "{} decoded"}),
+    ("actions", {"actions": "{} labels", "action_counts": "used: {}"}),
+    ("offset", {"offset": "{}"}),
+    (
+        "scenes",
+        {
+            "duplicates": "{} duplicate frames",
+            "frozen": "{} frozen stretches",
+            "black": "{} black stretches",
+            "cuts": "{} cuts",
+        },
+    ),
+    ("pictures", {"pictures": "{} at the target rate", "kept": "{} kept", "dropped": "dropped: {}"}),
+    ("episodes", {"episodes": "{}"}),
+    ("notes", {"notes": "{}"}),
 )
+"""Rows of a video's table: values of the report, and how each is said; what is not known is left out."""
 
 
 def page(report: dict[str, Any], examined: Sequence[Examined], *, title: str) -> str:
@@ -58,7 +75,7 @@ def _section(video: dict[str, Any], one: Examined) -> str:
     problems = "".join(f'<p class="problem">{escape(problem)}</p>' for problem in video["problems"])
     pictures = "".join(f'<img alt="" src="{_png(picture)}">' for picture in one.thumbnails)
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(_show(video, keys))}</td></tr>" for name, keys in _ROWS
+        f"<tr><td>{escape(name)}</td><td>{escape(_show(video, said))}</td></tr>" for name, said in _ROWS
     )
     return (
         f"<h2>{escape(video['name'])}</h2>{problems}<div>{pictures}</div>"
@@ -66,8 +83,10 @@ def _section(video: dict[str, Any], one: Examined) -> str:
     )
 
 
-def _show(video: dict[str, Any], keys: Sequence[str]) -> str:
-    return ", ".join(_text(video[key]) for key in keys if video[key] not in (None, [], {})) or "-"
+def _show(video: dict[str, Any], said: dict[str, str]) -> str:
+    known = {key: words for key, words in said.items() if video[key] not in (None, [], {})}
+    known = {key: words for key, words in known.items() if key != "rotation" or video[key]}
+    return ", ".join(words.format(_text(video[key])) for key, words in known.items()) or "-"
 
 
 def _text(value: Any) -> str:
