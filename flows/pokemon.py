@@ -10,7 +10,7 @@ from flows.datasets import sliced
 from flows.learning import Learned, learn
 from tasks.steps import Steps
 from worldgen_core.config import Config, Overrides, make_config
-from worldgen_core.names import DeviceName, ModelName, ProfileName
+from worldgen_core.names import DeviceName, ModelName, ProfileName, default_model
 from worldgen_core.video.footage import choose_footage
 
 RECIPE = "build-pokemon"
@@ -25,13 +25,14 @@ def _run_name() -> str:
     """The run's name says which footage `auto` meant."""
     given = flow_run.parameters
     name = choose_footage("pokemon", given["data"]).dataset_name
-    return f"{given['profile']}-{given['model']}-{name}-seed{given['seed']}"
+    model = given["model"] or default_model("pokemon", given["profile"])
+    return f"{given['profile']}-{model}-{name}-seed{given['seed']}"
 
 
 @flow(name=RECIPE, flow_run_name=_run_name)
 def build_pokemon(
     profile: ProfileName = "laptop",
-    model: ModelName = "layered",
+    model: ModelName | None = None,
     data: str = "auto",
     seed: int = 0,
     device: DeviceName = "auto",
@@ -42,7 +43,7 @@ def build_pokemon(
 
     Args:
         profile: How big everything is: smoke (2 minutes), laptop (an hour at most), paper (a GPU).
-        model: Which architecture learns the world.
+        model: Which architecture learns the world; empty for the one that plays best (paper: the published).
         data: A folder of videos with action files; auto is data/pokemon if it holds videos, else the sample.
         seed: Every stage's randomness derives from it.
         device: Where to train; a named device that is missing is an error.

@@ -19,7 +19,7 @@ from worldgen_core.device import choose_device, choose_precision
 from worldgen_core.errors import ConfigError
 from worldgen_core.evaluation import settings as evaluation
 from worldgen_core.evaluation.settings import BenchmarkSettings, EvaluateSettings, PublishSettings
-from worldgen_core.names import DEFAULT_MODELS, DeviceName, GameName, ModelName, ProfileName
+from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName, default_model
 from worldgen_core.overrides import merge, partial_model
 from worldgen_core.training import (
     autoencoder_settings,
@@ -151,12 +151,12 @@ def make_config(
 ) -> Config:
     """Assemble a profile's settings, resolve device and seed, and merge `overrides` (section → name → value).
 
-    `model` is by default the one that plays best for the game.
+    `model` is by default `default_model`.
     `data` is a folder of videos and action files, for games that are known from footage; `auto` takes the
     usual folder, or else the sample.
     Raises: ConfigError for a device that is missing, an unknown name, or a value out of range.
     """
-    model = model or DEFAULT_MODELS[game]
+    model = model or default_model(game, profile)
     footage = _footage(game, data)
     played = footage.game if footage else game
     sections = _profile(profile, played)

@@ -7,8 +7,14 @@ from typing import Literal
 GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
 ModelName = Literal["direct", "layered", "diamond-vae", "diamond", "diamond-small"]
-DEFAULT_MODELS: dict[GameName, ModelName] = {"flappy": "direct", "pokemon": "layered"}
-"""What plays best at profile `laptop`: docs/decisions/0003 and 0007."""
+_PLAYS_BEST: dict[GameName, ModelName] = {"flappy": "direct", "pokemon": "layered"}
+_PUBLISHED: ModelName = "diamond-vae"
+
+
+def default_model(game: GameName, profile: ProfileName) -> ModelName:
+    """What plays best after minutes on a CPU (docs/decisions/0003, 0007); at `paper`, what was published."""
+    return _PUBLISHED if profile == "paper" else _PLAYS_BEST[game]
+
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "float32", "bf16"]

@@ -26,7 +26,7 @@ Game = Annotated[GameName, typer.Argument(help="Which game.")]
 Profile = Annotated[ProfileName, typer.Option(help="How big everything is.")]
 Model = Annotated[
     ModelName | None,
-    typer.Option(help="Which architecture; by default the one that plays best for the game."),
+    typer.Option(help="Which architecture; by default the one that plays best (paper: the published)."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Every stage's randomness derives from it.")]
 Device = Annotated[DeviceName, typer.Option(help="Where to work; auto takes the best one here.")]

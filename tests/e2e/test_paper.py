@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
-from worldgen_core.config import make_config
-from worldgen_core.games.catalogue import get_game
+from worldgen_core.config import Config, make_config
+from worldgen_core.games.catalogue import get_facts, get_game, get_tile_game
 from worldgen_core.models.card import read_card
 from worldgen_core.progress import silent
 from worldgen_core.training.autoencoder import train_autoencoder
@@ -27,12 +28,27 @@ ONE_STEP = (UnrollPhase(unroll=1, batch_size=1, num_steps=1),)
 ONE_LOOP = {"log_every": 1, "checkpoint_every": 1, "device": "cpu"}
 
 
+def played(config: Config) -> list[np.ndarray]:
+    """Frames of a game at the size that this profile records."""
+    if config.game == "flappy":
+        simulator = get_game("flappy").make_simulator(3)
+        return [simulator.frame, *(simulator.step(int(t % 18 == 0)).frame for t in range(24))]
+    world, size = get_tile_game("overworld").make_simulator(3), (config.slices.width, config.slices.height)
+    frames = [world.frame]
+    for t in range(24):
+        world.advance(1 + t // 6)
+        frames.append(world.frame)
+    return [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
+
+
+@pytest.fixture(params=["flappy", "pokemon"])
+def config(request: pytest.FixtureRequest) -> Config:
+    return make_config(request.param, "paper", device="cpu")
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Real frames of the game at its own size."""
-    game = get_game("flappy")
-    simulator = game.make_simulator(3)
-    frames = [simulator.frame, *(simulator.step(int(t % 18 == 0)).frame for t in range(24))]
+def dataset(config: Config, tmp_path: Path) -> Path:
+    frames, facts = played(config), get_facts("flappy" if config.game == "flappy" else "overworld")
     num = len(frames)
     episodes = (
         Episode(
@@ -50,7 +66,8 @@ def dataset(tmp_path: Path) -> Path:
         for split in ("train", "validation")
     )
     folder = tmp_path / "dataset"
-    info = DatasetInfo("flappy", "paper", game.height, game.width, game.fps, game.action_names)
+    height, width = frames[0].shape[:2]
+    info = DatasetInfo(facts.name, "paper", height, width, 15.0, facts.action_names)
     write_dataset(folder, info, episodes)
     return folder
 
@@ -66,8 +83,8 @@ def folder(parent: Path, name: str) -> Path:
     return path
 
 
-def test_direct_takes_a_step(dataset: Path, tmp_path: Path) -> None:
-    settings = make_config("flappy", "paper", device="cpu").direct
+def test_direct_takes_a_step(config: Config, dataset: Path, tmp_path: Path) -> None:
+    settings = config.direct
     out = folder(tmp_path, "model")
     outcome = train_direct(
         settings.model_copy(update=one_step(settings)),
@@ -79,8 +96,10 @@ def test_direct_takes_a_step(dataset: Path, tmp_path: Path) -> None:
     assert np.isfinite(outcome.metrics["loss"])
 
 
-def test_diamond_vae_takes_a_step(dataset: Path, tmp_path: Path) -> None:
-    config = make_config("flappy", "paper", model="diamond-vae", device="cpu")
+def test_diamond_vae_is_the_published_model_and_takes_a_step(
+    config: Config, dataset: Path, tmp_path: Path
+) -> None:
+    assert config.model == "diamond-vae"
     autoencoder, latents, model = (folder(tmp_path, name) for name in ("autoencoder", "latents", "model"))
     loop = config.autoencoder.loop.model_copy(update=ONE_LOOP)
     changes = {"num_steps": 1, "batch_size": 1, "loop": loop}
