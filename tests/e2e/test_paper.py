@@ -86,8 +86,10 @@ def folder(parent: Path, name: str) -> Path:
 def test_direct_takes_a_step(config: Config, dataset: Path, tmp_path: Path) -> None:
     settings = config.direct
     out = folder(tmp_path, "model")
+    fit = {"num_examples": 1, "unroll": 1, "num_windows": 1, "num_steps": 1}
+    changes = {**one_step(settings), "prior": settings.prior.model_copy(update=fit)}
     outcome = train_direct(
-        settings.model_copy(update=one_step(settings)),
+        settings.model_copy(update=changes),
         *(dataset, None),
         out=out,
         resume=tmp_path / "resume",

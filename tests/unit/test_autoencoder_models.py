@@ -61,6 +61,13 @@ def test_taesd_has_the_published_number_of_parameters() -> None:
     assert published_size(network.decoder) == 1_222_531
 
 
+def test_taesd_gives_float32_where_products_are_bf16() -> None:
+    network = Taesd(TaesdSettings(width=8))
+    with torch.autocast("cpu", torch.bfloat16):
+        z = network.encode(torch.zeros(1, 3, 16, 16))
+        assert z.dtype == network.decode(z).dtype == torch.float32
+
+
 def write_taesd(folder: Path, network: Taesd, **changes: object) -> None:
     """A small folder in the layout that `AutoencoderTiny.save_pretrained` writes."""
     width = network.settings.width

@@ -28,18 +28,20 @@ SETTINGS = LoopSettings(
 class _Fit:
     """Fits a small network to noise that depends on step and generator."""
 
-    def __init__(self, *, width: int = 4, break_at: int | None = None) -> None:
+    def __init__(
+        self, *, width: int = 4, break_at: int | None = None, break_by: float = float("nan")
+    ) -> None:
         torch.manual_seed(7)
         first = nn.Linear(3, width)
         self.module: nn.Module = nn.Sequential(first, nn.Tanh(), nn.Linear(width, 1))
         self.matrices: list[nn.Parameter] = [p for p in first.parameters() if p.ndim == 2]
-        self.break_at = break_at
+        self.break_at, self.break_by = break_at, break_by
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         x = torch.randn(8, 3, generator=generator)
         loss = (self.module(x)[:, 0] - x.sum(1).sin()).square().mean()
         if train_step == self.break_at:
-            loss = loss * float("nan")
+            loss = loss * self.break_by
         return {"loss": loss, "step": torch.tensor(float(train_step))}
 
 
@@ -109,6 +111,18 @@ def test_another_architecture_in_the_resume_folder_is_an_error(tmp_path: Path) -
     _run(tmp_path, num_steps=4)
     with pytest.raises(CheckpointError, match="other names or shapes"):
         _run(tmp_path, objective=_Fit(width=5))
+
+
+def test_a_loss_that_explodes_stops_too_unless_that_is_switched_off(tmp_path: Path) -> None:
+    exploding = _Fit(break_at=17, break_by=1e6)
+    with pytest.raises(DivergenceError, match="times its usual") as stopped:
+        _run(tmp_path / "on", exploding)
+    assert "training step 17" in stopped.value.what
+    checkpoint = load_latest(tmp_path / "on")
+    assert checkpoint is not None
+    assert checkpoint.train_step == 16
+    calm = SETTINGS.model_copy(update={"diverged_at": 0.0})
+    assert len(_run(tmp_path / "off", _Fit(break_at=17, break_by=1e6), settings=calm).rows) > 5
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Taesd(nn.Module):
 
     def encode(self, obs: Float32[Tensor, "b 3 h w"]) -> Float32[Tensor, "b c h_z w_z"]:
         """Return the latent of each frame; the network was trained on [0, 1]."""
-        return self.encoder((obs + 1) / 2)
+        return self.encoder((obs + 1) / 2).float()
 
     def draw(self, obs: Float32[Tensor, "b 3 h w"], generator: torch.Generator) -> LatentDraw:  # noqa: ARG002
         """Return the latent itself, without noise; its cost is the KL of a unit normal around it."""
@@ -61,7 +61,7 @@ class Taesd(nn.Module):
 
     def decode(self, z: Float32[Tensor, "b c h_z w_z"]) -> Float32[Tensor, "b 3 h w"]:
         """Return the frames of latents, which are first bent softly into [-3, 3]."""
-        return self.decoder(torch.tanh(z / 3) * 3) * 2 - 1
+        return self.decoder(torch.tanh(z / 3) * 3).float() * 2 - 1
 
 
 class LayerList(nn.Module):

@@ -10,11 +10,34 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.play.settings import ServerSettings
 
-_MAX_CONNECTIONS = 256
+_MAX_CONNECTIONS = 4096
+_SILENT_S = 10.0
+"""Seconds within which a connection must ask for something: idle ones would take the places of others."""
+
+
+class TimelyProtocol(AutoHTTPProtocol):
+    """uvicorn's HTTP protocol, which waits for a first request for ever, with an end to that."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait."""
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(transport)
+        self._silence = asyncio.get_running_loop().call_later(_SILENT_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Somebody speaks."""
+        self._silence.cancel()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._silence.cancel()
+        super().connection_lost(exc)
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -43,6 +66,7 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     """The server, not yet started."""
     config = uvicorn.Config(
         app,
+        http=TimelyProtocol,
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -49,13 +49,14 @@ class Hall:
             return False
         self._line.append(socket)
         try:
-            async with self._change:
-                while self._line[0] is not socket or self._num_playing >= self._settings.max_players:
-                    # A send to somebody who left raises, which takes them out of the line.
-                    await socket.send_json({"type": "wait", "ahead": self._line.index(socket)})
+            while self._line[0] is not socket or self._num_playing >= self._settings.max_players:
+                # A send to somebody who left raises, which takes them out of the line. Nobody is kept
+                # waiting by one who does not read: only the wait for a change holds the lock.
+                await socket.send_json({"type": "wait", "ahead": self._line.index(socket)})
+                async with self._change:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._change.wait(), 2.0)
-                self._num_playing += 1
+            self._num_playing += 1
         finally:
             self._line.remove(socket)
         return True

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -30,6 +31,9 @@ from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.optimizers import MuonAdamW
 
 Row = dict[str, float | int]
+
+_MIN_ROWS = 5
+"""Logged rows from which on a loss can be called unusual."""
 
 
 @runtime_checkable
@@ -72,6 +76,10 @@ class _Log:
             self.pending.clear()
         return means
 
+    def usual_loss(self) -> float:
+        """Median of the logged losses; 0 before there are enough to tell."""
+        return median(float(row["loss"]) for row in self.rows) if len(self.rows) >= _MIN_ROWS else 0.0
+
 
 def rate_scale(train_step: int, num_steps: int, settings: LoopSettings) -> float:
     """The schedule's factor on the rates: linear warm-up times a cosine that ends at the final share."""
@@ -96,8 +104,8 @@ def run_training(
     `num_frames_at` says how many frames a step learns from; progress counts them, as `label`, because steps
     late in a curriculum take longer.
     Determinism: same settings, seed and device give the same bits, however often the run was interrupted.
-    Raises: DivergenceError if loss or gradient is not finite (the last good checkpoint stays);
-    CheckpointError if `resume` belongs to another architecture.
+    Raises: DivergenceError if loss or gradient is not finite, or the loss far above what it was (the last
+    good checkpoint stays); CheckpointError if `resume` belongs to another architecture.
     """
     frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
     with cpu_threads(settings.num_threads):
@@ -154,6 +162,16 @@ class _Loop:
                     found=str(values[name]),
                     next_step=f"lower the learning rate; the last good checkpoint is in {self.resume}",
                 )
+        usual = self.log.usual_loss()
+        limit = usual * self.settings.diverged_at
+        if self.settings.diverged_at and usual > 0 and values["loss"] > limit:
+            raise DivergenceError(
+                f"training step {train_step}: loss",
+                expected=f"less than {limit:.4g}, {self.settings.diverged_at:g} times its usual {usual:.4g}",
+                found=f"{values['loss']:.4g}",
+                next_step="lower the learning rate, or raise loop.diverged_at; "
+                f"the last checkpoint is in {self.resume}",
+            )
 
     def state(self) -> dict[str, Tensor]:
         return {

@@ -40,6 +40,8 @@ class LoopSettings(BaseModel):
     """Rate at the end of the cosine, as a share of the peak."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the whole gradient."""
+    diverged_at: float = Field(default=1000.0, ge=0, json_schema_extra=NEUTRAL)
+    """A loss so many times the median of those logged so far ends the training; 0 means off."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Memory of the weight average that gets published."""
     checkpoint_every: int = Field(default=250, ge=1, json_schema_extra=NEUTRAL)
