@@ -63,6 +63,13 @@ def test_denoised_is_made_of_skip_and_output() -> None:
     torch.testing.assert_close(network(x, sigma, context()), factors.c_skip * x + factors.c_out * raw)
 
 
+def test_products_in_bf16_come_back_as_float32() -> None:
+    network = LatentDenoiser(TINY_DENOISER, latent_shape=SHAPE, num_actions=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        denoised = network(torch.zeros(3, *SHAPE), torch.ones(3), context())
+        assert denoised.dtype == network.end_logit(context(), denoised).dtype == torch.float32
+
+
 def test_a_fresh_head_says_that_lives_rarely_end() -> None:
     torch.manual_seed(0)
     network = LatentDenoiser(TINY_DENOISER, latent_shape=(4, 16, 9), num_actions=2)

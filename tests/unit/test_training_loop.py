@@ -118,11 +118,10 @@ def test_a_loss_that_explodes_stops_too_unless_that_is_switched_off(tmp_path: Pa
     with pytest.raises(DivergenceError, match="times its usual") as stopped:
         _run(tmp_path / "on", exploding)
     assert "training step 17" in stopped.value.what
-    checkpoint = load_latest(tmp_path / "on")
-    assert checkpoint is not None
-    assert checkpoint.train_step == 16
+    assert max((tmp_path / "on").glob("*.safetensors")).name == "checkpoint-00000016.safetensors"
     calm = SETTINGS.model_copy(update={"diverged_at": 0.0})
-    assert len(_run(tmp_path / "off", _Fit(break_at=17, break_by=1e6), settings=calm).rows) > 5
+    run = _run(tmp_path / "off", _Fit(break_at=17, break_by=1e6), settings=calm)
+    assert len(run.rows) > 5
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
@@ -104,15 +104,15 @@ class InnerUnet(nn.Module):
         x = torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
         x = self.conv_in(x)
         x = self.unet(x if self.position is None else x + self.position, cond)
-        return self.conv_out(functional.silu(self.norm_out(x)))
+        return self.conv_out(functional.silu(self.norm_out(x))).float()
 
     def condition(
         self,
         c_noise: Float32[Tensor, " b"],
         c_noise_context: Float32[Tensor, " b"],
         prev_act: Int64[Tensor, "b t"] | None,
-    ) -> Float32[Tensor, "b e"]:
-        """Return the vector that modulates every block."""
+    ) -> Float[Tensor, "b e"]:
+        """Return the vector that modulates every block, in the precision of products."""
         cond = self.noise_features(c_noise) + self.context_noise_features(c_noise_context)
         if self.action_embedding is not None:
             cond = cond + rearrange(self.action_embedding(prev_act), "b t e -> b (t e)")
@@ -147,9 +147,7 @@ class Unet(nn.Module):
             if weight.ndim > 1:
                 nn.init.orthogonal_(weight)
 
-    def forward(
-        self, x: Float32[Tensor, "b c h w"], cond: Float32[Tensor, "b e"]
-    ) -> Float32[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], cond: Float[Tensor, "b e"]) -> Float[Tensor, "b c h w"]:
         """Return features of the input's size; odd sizes are padded for the halvings, then cropped."""
         height, width = x.shape[-2:]
         multiple = 2**self.num_halvings

@@ -101,5 +101,5 @@ class EndHead(nn.Module):
 
     def forward(self, x: Float32[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
         """Return one logit a row."""
-        votes = rearrange(self.layers(x), "b 1 h w -> b (h w)")
+        votes = rearrange(self.layers(x), "b 1 h w -> b (h w)").float()
         return torch.logsumexp(votes, dim=1) - RARE_END_LOGIT
