@@ -19,7 +19,7 @@ from tasks.encode_latents import encode_latents
 from tasks.evaluate import evaluate
 from tasks.publish_model import publish
 from tasks.steps import Steps
-from tasks.train_autoencoder import train_autoencoder
+from tasks.train_autoencoder import train_autoencoder, train_autoencoder_of
 from tasks.train_model import train_model_of
 from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
@@ -73,7 +73,8 @@ def _compare(
 def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef | None) -> ArtifactRef:
     train_model = train_model_of(config.train)
     upsampler = _upsampler(config, dataset, call, start)
-    if not config.needs_latents:
+    settings = config.train_autoencoder
+    if settings is None:
         reason = f"{config.model} works on pixels"
         call.not_needed(train_autoencoder, reason)
         call.not_needed(encode_latents, reason)
@@ -83,7 +84,7 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
         call.not_needed(train_autoencoder, "the model to train on from brings its own")
         autoencoder = start
     else:
-        autoencoder = call(train_autoencoder, config.autoencoder, dataset=dataset)
+        autoencoder = call(train_autoencoder_of(settings), settings, dataset=dataset)
     latents = call(encode_latents, config.latents, dataset=dataset, autoencoder=autoencoder)
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start

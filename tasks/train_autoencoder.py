@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.stage import Workspace, stage
+from dataclasses import replace
+
+from tasks.stage import Stage, Workspace, stage
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 
@@ -21,3 +23,10 @@ def train_autoencoder(settings: AutoencoderSettings, work: Workspace) -> Outcome
     from worldgen_core.training.autoencoder import train_autoencoder as train
 
     return train(settings, work.inputs["dataset"], out=work.out, resume=work.resume, progress=work.progress)
+
+
+def train_autoencoder_of(settings: AutoencoderSettings) -> Stage[AutoencoderSettings]:
+    """The stage, which names its settings in a plan's reasons as `--set` takes them."""
+    return replace(
+        train_autoencoder, section="plain_autoencoder" if settings.model == "diamond-ae" else "autoencoder"
+    )

@@ -85,5 +85,6 @@ def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
     tracks = isinstance(settings, LayeredSettings)
     packages = (*PACKAGES, "opencv-python-headless") if tracks else PACKAGES
-    named = settings.model if isinstance(settings, DiamondSettings) else _MODULES[type(settings)]
+    has_name = isinstance(settings, DiamondSettings | DiamondVaeSettings)
+    named = settings.model if has_name else _MODULES[type(settings)]
     return replace(train_model, section=named.replace("-", "_"), packages=packages)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +65,8 @@ class Sections(BaseModel):
     """Stages slice_video and slice_videos."""
     autoencoder: AutoencoderSettings
     """Stage train_autoencoder."""
+    plain_autoencoder: AutoencoderSettings
+    """Stage train_autoencoder, model `diamond-ae`."""
     latents: LatentSettings
     """Stage encode_latents."""
     direct: DirectSettings
@@ -72,6 +75,8 @@ class Sections(BaseModel):
     """Stage train_model, model `layered`."""
     diamond_vae: DiamondVaeSettings
     """Stage train_model, model `diamond-vae`."""
+    diamond_ae: DiamondVaeSettings
+    """Stage train_model, model `diamond-ae`."""
     diamond: DiamondSettings
     """Stage train_model, model `diamond`."""
     diamond_small: DiamondSettings
@@ -114,9 +119,15 @@ class Config(Sections):
             "direct": self.direct,
             "layered": self.layered,
             "diamond-vae": self.diamond_vae,
+            "diamond-ae": self.diamond_ae,
             "diamond": self.diamond,
             "diamond-small": self.diamond_small,
         }[self.model]
+
+    @property
+    def train_autoencoder(self) -> AutoencoderSettings | None:
+        """The settings of the training of the chosen model's autoencoder; None: it works on pixels."""
+        return {"diamond-vae": self.autoencoder, "diamond-ae": self.plain_autoencoder}.get(self.model)
 
     @property
     def train_upsampler(self) -> UpsamplerSettings | None:
@@ -127,11 +138,6 @@ class Config(Sections):
     def dataset_name(self) -> str:
         """Champions are kept by game and dataset."""
         return self.slices.dataset_name if self.sources else self.capture.dataset_name
-
-    @property
-    def needs_latents(self) -> bool:
-        """Whether the chosen model works in the latent space of an autoencoder."""
-        return self.model == "diamond-vae"
 
     @property
     def variant(self) -> str:
@@ -194,12 +200,21 @@ def _footage(game: GameName, data: str) -> Footage | None:
 
 def _digests_of_imports(sections: Sections) -> dict[str, Any]:
     """The content of what settings name by path: a path alone says nothing about staleness."""
-    folder = sections.autoencoder.weights_folder
-    if folder is None:
-        return {}
+    folders = {
+        "autoencoder": sections.autoencoder.weights_folder,
+        "plain_autoencoder": sections.plain_autoencoder.weights_folder,
+    }
+    return {
+        name: {"weights_digest": _folder_digest(folder, f"setting {name}.weights_folder")}
+        for name, folder in folders.items()
+        if folder is not None
+    }
+
+
+def _folder_digest(folder: Path, what: str) -> str:
     if not folder.is_dir():
         raise ConfigError(
-            "setting autoencoder.weights_folder",
+            what,
             expected="a folder with config.json and safetensors, as diffusers' AutoencoderTiny saves it",
             found=f"{folder}, which is no folder",
             next_step="correct the path; it is taken from where the command is typed",
@@ -207,7 +222,7 @@ def _digests_of_imports(sections: Sections) -> dict[str, Any]:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return {"autoencoder": {"weights_digest": digest.hexdigest()}}
+    return digest.hexdigest()
 
 
 def _precisions(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,10 +247,12 @@ def _smoke(game: str) -> Sections:
         sample=sample_settings.smoke(),
         slices=slice_settings.smoke(game),
         autoencoder=autoencoder_settings.smoke(),
+        plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.smoke()),
         latents=autoencoder_settings.latent_smoke(),
         direct=direct_settings.smoke(),
         layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
+        diamond_ae=diamond_vae_settings.smoke(),
         diamond=diamond_settings.smoke(),
         diamond_small=diamond_settings.smoke_small(),
         upsampler=diamond_settings.upsampler_smoke(),
@@ -254,10 +271,12 @@ def _laptop(game: str) -> Sections:
         sample=sample_settings.laptop(),
         slices=slice_settings.laptop(game),
         autoencoder=autoencoder_settings.laptop(),
+        plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.laptop()),
         latents=autoencoder_settings.latent_laptop(),
         direct=direct_settings.laptop(),
         layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
+        diamond_ae=diamond_vae_settings.laptop(),
         diamond=diamond_settings.laptop(),
         diamond_small=diamond_settings.laptop_small(),
         upsampler=diamond_settings.upsampler_laptop(),
@@ -276,10 +295,12 @@ def _paper(game: str) -> Sections:
         sample=sample_settings.paper(),
         slices=slice_settings.paper(game),
         autoencoder=autoencoder_settings.paper(),
+        plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.paper()),
         latents=autoencoder_settings.latent_paper(),
         direct=direct_settings.paper(),
         layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),
+        diamond_ae=diamond_vae_settings.paper(),
         diamond=diamond_settings.paper(),
         diamond_small=diamond_settings.paper_small(),
         upsampler=diamond_settings.upsampler_paper(),

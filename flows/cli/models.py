@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -40,18 +41,18 @@ def models(num_actions: NumActions = 2, as_json: AsJson = False) -> None:
 
 
 def _table(sizes: list[ModelSize], num_actions: int) -> Table:
-    table = Table(title=f"models, {num_actions} actions", title_justify="left")
-    table.add_column("model")
-    table.add_column("part")
-    for name in ("parameters", "published", "runs/frame", "GFLOP/frame", "memory"):
-        table.add_column(name, justify="right")
+    title = f"models, {num_actions} actions; runs (of a part) and GFLOP are those of a frame"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for name in ("parameters", "published", "runs", "GFLOP", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
     for size in sizes:
-        title = f"{size.model} {size.profile}"
+        lines = (size.model, f"{size.profile} {size.height}x{size.width}")
         for index, part in enumerate(size.parts):
-            name = (title, f"{size.height}x{size.width}")[index] if index < 2 else ""
-            table.add_row(name, *_part_cells(part))
+            table.add_row(lines[index] if index < len(lines) else "", *_part_cells(part))
         table.add_row(
-            f"{size.height}x{size.width}" if len(size.parts) == 1 else "",
+            lines[1] if len(size.parts) == 1 else "",
             "total",
             f"{size.num_parameters:,}",
             "",

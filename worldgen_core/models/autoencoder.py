@@ -1,4 +1,4 @@
-"""The small KL-regularised autoencoder that is trained here, and what latent models need of any autoencoder.
+"""The small autoencoder that is trained here, KL-regularised or plain, and what models need of any.
 
 Owns the network between frames and latents; training, files and latent statistics live elsewhere. All its
 work is done on the latent grid: patches become channels at the door and pixels again at the end, which keeps
@@ -63,10 +63,13 @@ class KlAutoencoderSettings(BaseModel):
     """Residual blocks between a frame and its latent."""
     num_decoder_blocks: int = Field(default=2, ge=0)
     """Residual blocks between a latent and its frame; they are run for every dreamt frame."""
+    is_plain: bool = False
+    """Encode to a point instead of a normal distribution: nothing keeps the latent space smooth, and frames
+    that look alike may lie far apart. The recipe's variant that failed on Pokemon, kept for comparison."""
 
 
 class KlAutoencoder(nn.Module):
-    """Encodes a frame as a normal distribution on the latent grid, and decodes a draw from it.
+    """Encodes a frame as a normal distribution (plain: a point) on the latent grid, and decodes a draw.
 
     `background` is a fixed picture that is taken off before encoding and put back after decoding. With the
     dataset's median frame, latents need not spell out what never moves; zeros turn it off.
@@ -85,7 +88,7 @@ class KlAutoencoder(nn.Module):
             nn.Conv2d(patch, hidden, 3, padding=1),
             *(PlainBlock(hidden) for _ in range(settings.num_encoder_blocks)),
             nn.SiLU(),
-            nn.Conv2d(hidden, 2 * settings.num_latent_channels, 3, padding=1),
+            nn.Conv2d(hidden, settings.num_latent_channels * (1 if settings.is_plain else 2), 3, padding=1),
         )
         self.decoder = nn.Sequential(
             nn.Conv2d(settings.num_latent_channels, hidden, 3, padding=1),
@@ -95,25 +98,26 @@ class KlAutoencoder(nn.Module):
         )
 
     def encode(self, obs: Float32[Tensor, "b 3 h w"]) -> Float32[Tensor, "b c h_z w_z"]:
-        """Return the mean of each frame's distribution."""
-        return self._posterior(obs)[0]
+        """Return the mean of each frame's distribution, or the point."""
+        return self._encoded(obs)[:, : self.num_latent_channels]
 
     def draw(self, obs: Float32[Tensor, "b 3 h w"], generator: torch.Generator) -> LatentDraw:
         """Return a draw from each frame's distribution, with noise from the CPU on every device."""
-        mean, log_variance = self._posterior(obs)
+        if self.settings.is_plain:
+            return LatentDraw(self._encoded(obs), torch.zeros((), device=obs.device))
+        mean, log_variance = self._encoded(obs).chunk(2, dim=1)
+        # Bounds as in latent diffusion: outside them exp() helps nobody.
+        log_variance = log_variance.clamp(-20.0, 10.0)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         z = mean + (log_variance / 2).exp() * noise
         return LatentDraw(z, kl_to_standard_normal(mean, log_variance))
 
     def decode(self, z: Float32[Tensor, "b c h_z w_z"]) -> Float32[Tensor, "b 3 h w"]:
         """Return the frames of latents."""
-        return depth_to_space(self.decoder(z), self.factor) + self.background
+        return depth_to_space(self.decoder(z).float(), self.factor) + self.background
 
-    def _posterior(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        cells = space_to_depth(obs - self.background, self.factor)
-        mean, log_variance = self.encoder(cells).chunk(2, dim=1)
-        # Bounds as in latent diffusion: outside them exp() helps nobody.
-        return mean, log_variance.clamp(-20.0, 10.0)
+    def _encoded(self, obs: Tensor) -> Tensor:
+        return self.encoder(space_to_depth(obs - self.background, self.factor)).float()
 
 
 class PlainBlock(nn.Module):

@@ -6,6 +6,7 @@ MODEL_MODULES = {
     "direct": "worldgen_core.models.direct",
     "layered": "worldgen_core.models.layered",
     "diamond-vae": "worldgen_core.models.diamond_vae",
+    "diamond-ae": "worldgen_core.models.diamond_vae",
     "diamond": "worldgen_core.models.diamond",
     "diamond-small": "worldgen_core.models.diamond",
 }

@@ -1,4 +1,4 @@
-"""The `diamond-vae` world model at play: a latent denoiser dreams, an autoencoder shows.
+"""The `diamond-vae` and `diamond-ae` world models at play: a latent denoiser dreams, an autoencoder shows.
 
 Owns how a dream goes from frame to frame. What is fed back are latents, never decoded frames; they are not
 clamped. A model folder holds the denoiser (model.json, model.safetensors) and the autoencoder

@@ -22,6 +22,7 @@ from worldgen_core.names import ModelName
 from worldgen_core.sizes.measure import Part
 from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 from worldgen_core.training.diamond_settings import DiamondSettings
+from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 
 PartsOf = Callable[[Config, int, int, int], list[Part]]
 
@@ -87,8 +88,10 @@ def layered_parts(config: Config, num_actions: int, height: int, width: int) -> 
 
 def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
     """The denoiser with its head over latents, and the two halves of the autoencoder."""
-    settings = config.diamond_vae
-    network = build_autoencoder(config.autoencoder.architecture, height=height, width=width)
+    settings, own = config.train, config.train_autoencoder
+    assert isinstance(settings, DiamondVaeSettings)
+    assert own is not None
+    network = build_autoencoder(own.architecture, height=height, width=width)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(1, network.num_latent_channels, height // network.factor, width // network.factor)
     denoiser = LatentDenoiser(
@@ -142,6 +145,7 @@ PARTS_OF: dict[ModelName, PartsOf] = {
     "direct": direct_parts,
     "layered": layered_parts,
     "diamond-vae": diamond_vae_parts,
+    "diamond-ae": diamond_vae_parts,
     "diamond": diamond_parts,
     "diamond-small": diamond_parts,
 }

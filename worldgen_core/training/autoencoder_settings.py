@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.models.autoencoder import KlAutoencoderSettings
 from worldgen_core.models.latent_space import Architecture, KlArchitecture, TaesdArchitecture
-from worldgen_core.names import DeviceName
+from worldgen_core.names import DeviceName, ModelName
+from worldgen_core.neutral import NEUTRAL
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
 
 
@@ -20,6 +21,8 @@ class AutoencoderSettings(BaseModel):
 
     game: str = "flappy"
     """Whose assumptions the network may make; the staleness of the stage follows that game's file."""
+    model: ModelName = Field(default="diamond-vae", json_schema_extra=NEUTRAL)
+    """Whose latents they are; for messages."""
     seed: int
     """Of weights, batches and noise."""
     architecture: Architecture
@@ -117,6 +120,15 @@ def paper() -> AutoencoderSettings:
             precision="auto",
         ),
     )
+
+
+def plain(settings: AutoencoderSettings) -> AutoencoderSettings:
+    """The same for `diamond-ae`: trained here, without the KL term's regularisation."""
+    if isinstance(settings.architecture, TaesdArchitecture):
+        # TAESD's shape has no distribution to regularise: what makes it smooth is the price of large latents.
+        return settings.model_copy(update={"kl_weight": 0.0})
+    network = settings.architecture.settings.model_copy(update={"is_plain": True})
+    return settings.model_copy(update={"architecture": KlArchitecture(settings=network)})
 
 
 def latent_smoke() -> LatentSettings:

@@ -1,4 +1,4 @@
-"""Stage train_model of `diamond-vae`: from latents to a model folder that also holds their autoencoder."""
+"""Stage train_model of `diamond-vae` and `diamond-ae`: from latents to a model with its autoencoder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def train_diamond_vae(
     denoiser = _fresh_denoiser(settings, space, reader.info)
     if start is not None:
         settings = warm(settings)
-        _continue_from(start, denoiser, space, autoencoder)
+        _continue_from(start, settings.model, denoiser, space, autoencoder)
     denoiser.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
     sigma_start = settings.sampler.sigma_max
     run = run_curriculum(
@@ -134,9 +134,11 @@ def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: Data
         )
 
 
-def _continue_from(start: Path, denoiser: LatentDenoiser, space: LatentSpace, autoencoder: Path) -> None:
+def _continue_from(
+    start: Path, model: str, denoiser: LatentDenoiser, space: LatentSpace, autoencoder: Path
+) -> None:
     """Take over the weights of a finished model, whose latents must be the same."""
-    card = read_start(start, "diamond-vae")
+    card = read_start(start, model)
     own, other = load_latent_space(start), space
     if own.card.statistics != other.card.statistics:
         raise ConfigError(
@@ -160,7 +162,7 @@ def _publish(
     shown = DiamondVaeCardSettings(denoiser=settings.architecture, sampler=settings.sampler)
     return write_model(
         out,
-        model="diamond-vae",
+        model=settings.model,
         info=info,
         settings=shown.model_dump(mode="json"),
         num_parameters={

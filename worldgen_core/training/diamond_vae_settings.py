@@ -1,4 +1,4 @@
-"""Settings of the `diamond-vae` model's training, and its three sizes."""
+"""Settings of the training of `diamond-vae` and `diamond-ae`, and its three sizes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
+from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, published_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
@@ -13,6 +14,9 @@ from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 class DiamondVaeSettings(CurriculumSettings):
     """What `train_diamond_vae` reads."""
+
+    model: ModelName = "diamond-vae"
+    """Which of the two; they differ in their autoencoder alone."""
 
     architecture: LatentDenoiserSettings
     """Size of the denoiser."""
