@@ -46,13 +46,14 @@ def _table(sizes: list[ModelSize], num_actions: int) -> Table:
     table.add_column("model", no_wrap=True)
     table.add_column("part", no_wrap=True)
     for name in ("parameters", "published", "runs", "GFLOP", "memory"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for size in sizes:
-        lines = (size.model, f"{size.profile} {size.height}x{size.width}")
+        lines = [size.model, size.profile, f"{size.height}x{size.width}"]
+        lines += [""] * (len(size.parts) + 1 - len(lines))
         for index, part in enumerate(size.parts):
-            table.add_row(lines[index] if index < len(lines) else "", *_part_cells(part))
+            table.add_row(lines[index], *_part_cells(part))
         table.add_row(
-            lines[1] if len(size.parts) == 1 else "",
+            " ".join(lines[len(size.parts) :]).rstrip(),
             "total",
             f"{size.num_parameters:,}",
             "",

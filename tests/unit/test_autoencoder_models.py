@@ -54,6 +54,17 @@ def published_size(network: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
+def test_a_plain_autoencoder_draws_what_it_encodes_and_pays_nothing() -> None:
+    network = KlAutoencoder(KlAutoencoderSettings(width=8, is_plain=True), height=16, width=8)
+    obs = torch.rand(2, 3, 16, 8) * 2 - 1
+    draw = network.draw(obs, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(draw.z, network.encode(obs))
+    assert draw.kl == 0
+    regularised = KlAutoencoder(KlAutoencoderSettings(width=8), height=16, width=8)
+    assert regularised.encode(obs).shape == draw.z.shape
+    assert sum(w.numel() for w in regularised.parameters()) > sum(w.numel() for w in network.parameters())
+
+
 def test_taesd_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         network = Taesd(TaesdSettings())
