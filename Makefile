@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video clean
+.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -45,6 +45,9 @@ bench-storage: $(READY) ## random clips from our shards against five other forma
 
 bench-video: $(READY) ## decoding against OpenCV, seeks by frame number, memory
 	$(BIN)/python benchmarks/bench_video.py
+
+bench-serve: $(READY) ## players at once, an attack and a ten-minute soak of the play server, with the store's flappy
+	$(BIN)/python benchmarks/bench_serve.py flappy --soak 600
 
 clean: ## remove the environment and caches; the store stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

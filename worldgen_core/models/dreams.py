@@ -1,21 +1,48 @@
-"""What world models share whose dreams are tensors: beginning, beginning anew row by row, and chance."""
+"""What world models share whose dreams are tensors: their state, beginning anew row by row, and chance."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from worldgen_core.errors import ContextLengthError
+from worldgen_core.models.interface import Prediction
 from worldgen_core.seeds import derive_seed
 
 
+class Dreams(NamedTuple):
+    """The state of b dreams: tensors by name, batch axis first, and a random generator a dream."""
+
+    tensors: dict[str, Tensor]
+    generators: list[torch.Generator]
+
+
+def join(parts: Sequence[Dreams]) -> Dreams:
+    """The dreams of all parts in one batch."""
+    tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+    return Dreams(tensors, [generator for part in parts for generator in part.generators])
+
+
+def split(dreams: Dreams) -> list[Dreams]:
+    """Each dream of a batch on its own."""
+    return [
+        Dreams({name: whole[row : row + 1] for name, whole in dreams.tensors.items()}, [generator])
+        for row, generator in enumerate(dreams.generators)
+    ]
+
+
 class TensorDreams(ABC):
-    """The state of b dreams as tensors by name, batch axis first, and a random generator a dream."""
+    """A world model whose dreams are tensors; `dreams` may be taken out, and others put in."""
 
     num_context_frames: int
+    num_actions: int
+    frame_shape: tuple[int, int]
+    takes_chance_from_truth: bool
 
     def __init__(self, name: str, device: torch.device) -> None:
         self._name = name
@@ -23,11 +50,26 @@ class TensorDreams(ABC):
         self._state: dict[str, Tensor] = {}
         self._generators: list[torch.Generator] = []
 
+    @property
+    def dreams(self) -> Dreams:
+        """The state of the dreams that it dreams now."""
+        return Dreams(self._state, self._generators)
+
+    @dreams.setter
+    def dreams(self, dreams: Dreams) -> None:
+        self._state, self._generators = dreams.tensors, dreams.generators
+
     @abstractmethod
     def _begin(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
     ) -> dict[str, Tensor]:
         """The state after a context, on the model's device."""
+
+    @abstractmethod
+    def step(
+        self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
+    ) -> Prediction:
+        """Dream the next frame; see `WorldModel.step`."""
 
     @torch.inference_mode()
     def reset(

@@ -20,7 +20,7 @@ class ServerSettings(BaseModel):
     token: str | None = Field(default=None, min_length=16)
     """Secret that every request must bring; None: nobody but this machine can reach the server."""
     max_players: int = Field(default=2, ge=1, le=64)
-    """Sessions at once; each has a model of its own in memory. Others wait."""
+    """Sessions at once; others wait."""
     max_waiting: int = Field(default=16, ge=0, le=1000)
     """People who may wait for a free session; others are sent away at once."""
     max_message_bytes: int = Field(default=4096, ge=256, le=65536)

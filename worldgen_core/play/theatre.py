@@ -1,4 +1,7 @@
-"""What a server has to play: a game, a model's card, starts, and a bounded number of loaded models."""
+"""What a server has to play: a game, a model's card, starts, and models for its players.
+
+A model whose dreams are tensors is loaded once and shared; of others every player has one.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ from worldgen_core.games.base import GameFacts
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.games.controls import controls_of
 from worldgen_core.models.card import read_card
+from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.models.load import load_world_model
 from worldgen_core.names import DeviceName
+from worldgen_core.play.ensemble import Ensemble
 from worldgen_core.play.session import PlaySession
 from worldgen_core.play.starts import Start, has_simulator, held_out_starts
 
@@ -95,6 +100,8 @@ def open_theatre(
         "dataset": card.dataset.get("name"),
         "artifact": model_folder.name,
     }
+    if isinstance(first, TensorDreams):
+        return Theatre(facts, Ensemble(first).seat, starts, about, threads)
     theatre = Theatre(facts, lambda: load_world_model(model_folder, device), starts, about, threads)
     theatre.give_back(first)
     return theatre
