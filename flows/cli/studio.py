@@ -1,15 +1,19 @@
-"""`worldgen sample`, `worldgen eval` and `worldgen bench`: look at a model and measure it."""
+"""`worldgen sample`, `eval`, `compare` and `bench`: look at models and measure them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from flows.cli.build import AsJson, Data, Device, Game, Model, Profile, Set, quiet_prefect, resolve
 from flows.cli.finding import find_model
+from worldgen_core.names import ModelName
 
 if TYPE_CHECKING:
     from flows.building import BuildResult
@@ -43,6 +47,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("sample")(sample)
     app.command("eval")(evaluate)
+    app.command("compare")(compare)
     app.command("bench")(bench)
 
 
@@ -100,6 +105,48 @@ def evaluate(
         reports.append(_read_report(result))
     report = reports[0] if seeds == 1 else summarise(reports)
     typer.echo(json.dumps(report, indent=2) if as_json else render_report(report))
+
+
+def compare(
+    game: Game,
+    profile: Profile = "laptop",
+    models: Annotated[
+        str, typer.Option(help="Which models, with commas between; default: those that a CPU has time for.")
+    ] = "",
+    device: Device = "auto",
+    data: Data = "auto",
+    set_: Set = [],  # noqa: B006  # typer copies it
+) -> None:
+    """Build several models on the same data, and print their figures side by side."""
+    from flows.cli.server import ensure_server
+    from worldgen_core.config import Overrides
+    from worldgen_core.overrides import parse_assignments
+
+    names: list[ModelName] = [_model_name(name.strip()) for name in models.split(",") if name.strip()]
+    for name in names or [None]:
+        resolve(game, profile, name, 0, device, set_, data=data)
+    ensure_server(say=lambda text: typer.echo(text, err=True))
+    quiet_prefect()
+    from flows.compare import compare_models
+
+    overrides = Overrides(**parse_assignments(set_))
+    found = compare_models(
+        game=game, profile=profile, models=names or None, data=data, device=device, overrides=overrides
+    )
+    table = Table("", *found.models, "wanted", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in found.rows:
+        table.add_row(row.name, *row.values, row.limit)
+    Console(highlight=False).print(table)
+    for model, path in found.strips.items():
+        typer.echo(f"{model}: {path}")
+
+
+def _model_name(name: str) -> ModelName:
+    """A model's name as it was typed, checked."""
+    for known in get_args(ModelName):
+        if name == known:
+            return known
+    raise typer.BadParameter(f"{name!r} is no model: {', '.join(get_args(ModelName))}.")
 
 
 def bench(

@@ -84,6 +84,21 @@ def test_second_build_saves_all_work(built: dict[str, Any], store: ArtifactStore
     assert {line.state for line in again.stages} == {"cached", "not needed"}
 
 
+def test_comparison_puts_built_models_side_by_side(built: dict[str, Any], store: ArtifactStore) -> None:
+    from flows.compare import compare_models
+
+    found = compare_models(game="flappy", profile="smoke", models=["direct", "diamond-vae"], device="cpu")
+    table = {row.name: row for row in found.rows}
+    assert found.models == ("direct", "diamond-vae")
+    assert table["bird_found_32"].limit == "at least 0.99"
+    assert all(value.endswith("of 13") for value in table["criteria passed"].values)
+    sizes = [manifests_of(built, model)["benchmark"].metrics["num_parameters"] for model in found.models]
+    assert table["parameters"].values == tuple(f"{size:,}" for size in sizes)
+    assert all(float(value) > 0 for value in table["training, s"].values)
+    assert all(path.is_file() for path in found.strips.values())
+    assert "| criteria passed |" in found.markdown
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_loss_falls(built: dict[str, Any], store: ArtifactStore, model: str) -> None:
     folder = store.path(manifests_of(built, model)["train_model"].ref)
