@@ -74,14 +74,23 @@ def _print(found: dict[str, Any], folder: Path, html: Path | None) -> None:
     console.print(table)
     for video in found["videos"]:
         for line in [*video["problems"], *video["notes"]]:
-            console.print(f"{video['name']}: {line}", markup=False)
+            console.print(_named(video["name"], line), markup=False)
         for reason, count in video["dropped"].items():
-            console.print(f"{video['name']}: {count} pictures left out: {reason}", markup=False)
-    console.print(f"{found['episodes']} episodes")
+            console.print(f"{video['name']}: {_counted(count, 'picture')} left out: {reason}", markup=False)
+    console.print(_counted(found["episodes"], "episode"))
     if html is not None:
         console.print(f"page: {html}", markup=False)
     if found["episodes"]:
         console.print(f"next: worldgen build pokemon --data {folder}", markup=False)
+
+
+def _named(name: str, line: str) -> str:
+    """The line with the video's name before it, where it does not begin with it."""
+    return line if line.startswith((f"{name}:", f"{name}.")) else f"{name}: {line}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _row(video: dict[str, Any]) -> tuple[str, ...]:

@@ -50,4 +50,10 @@ def test_a_good_folder_has_status_0(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     result = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert "1 episodes" in result.output
+    assert "1 episode\n" in result.output
+
+
+def test_a_problem_names_its_video_once(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", str(folder)])
+    assert "broken.mp4: expected" in result.output
+    assert "broken: broken" not in result.output

@@ -90,6 +90,8 @@ def test_worldgen_yaml_names_files_and_settings(tmp_path):
     [
         ("videos: {town: {offest: 3}}", r"videos\.town\.offest: .*did you mean offset"),
         ("videos: {twon: {offset: 3}}", r"videos\.twon: .*did you mean town"),
+        ("offset_frames: -10", r"offset_frames: .*defaults: \{offset_frames: …\}"),
+        ("offset: 3", r"offset: .*defaults: \{offset: …\}"),
         ("video: {}", r"worldgen\.yaml: video: .*did you mean videos"),
         ("videos: {town: {fps: fast}}", r"videos\.town\.fps.*'fast'"),
         ("videos: {town: {fps: 0}}", r"videos\.town\.fps.*greater than 0"),

@@ -173,6 +173,24 @@ def _events(content: bytes) -> Iterator[yaml.Event]:
     yield from yaml.parse(content, Loader=yaml.SafeLoader)
 
 
+def _names_of_a_video() -> set[str]:
+    """Every name a video's setting may have; `video` at the top is a misspelt `videos`."""
+    fields = VideoOverrides.model_fields
+    aliases = [field.validation_alias for field in fields.values()]
+    short = {str(name) for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+    return {*fields, *short} - {"video"}
+
+
+def _misplaced(name: str) -> ConfigError:
+    """A video's setting at the top of the file, where the doctor's advice may be written first."""
+    return ConfigError(
+        f"{FILE_NAME}: {name}",
+        expected="settings of videos below defaults or below a video's name",
+        found="one at the top",
+        next_step=f"write defaults: {{{name}: …}} for all videos, or videos: {{NAME: {{{name}: …}}}} for one",
+    )
+
+
 def _invalid(problem: ValidationError) -> ConfigError:
     first = problem.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
@@ -180,6 +198,8 @@ def _invalid(problem: ValidationError) -> ConfigError:
     if first["type"] == "extra_forbidden":
         known = list((FolderConfig if len(parts) == 1 else VideoOverrides).model_fields)
         near = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.5)
+        if len(parts) == 1 and parts[0] in _names_of_a_video():
+            return _misplaced(parts[0])
         return ConfigError(
             f"{FILE_NAME}: {path}",
             expected="the name of a setting",
