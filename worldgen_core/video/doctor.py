@@ -120,7 +120,10 @@ def problems(found: Inspection) -> list[str]:
         lost, last = len(decoded.missing), decoded.num_wanted - 1
         said.append(f"{lost} frames cannot be decoded and {len(decoded.corrupt)} are corrupt, of 0 to {last}")
     if found.problem is None and not found.spans:
-        said.append("no stretch is long enough for an episode")
+        said.append(
+            "no stretch is long enough for an episode: record longer, or take shorter ones "
+            "(--set slices.episode_frames=N)"
+        )
     return said
 
 
