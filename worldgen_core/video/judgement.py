@@ -60,7 +60,7 @@ def judge(estimate: OffsetEstimate, settings: SliceSettings, *, fps: float = 30.
         "shifted",
         f"labels come {about}{_frames(abs(shift))} too {sense}: motion follows the keys by "
         f"{_frames(estimate.lag)} where {_range(low, high)} expected; {evidence}",
-        f"set offset_frames: {offset} in worldgen.yaml",
+        f"write videos: {{NAME: {{offset_frames: {offset}}}}} in worldgen.yaml",
         offset_frames=offset,
     )
 
@@ -109,7 +109,7 @@ def _drifting(
     return OffsetJudgement(
         "drifting",
         f"the lag grows steadily, by {estimate.growth_frames:+.1f} frames over the video: {evidence}",
-        f"set clock_rate: {text} and offset_frames: {offset} in worldgen.yaml",
+        f"write videos: {{NAME: {{clock_rate: {text}, offset_frames: {offset}}}}} in worldgen.yaml",
         offset_frames=offset,
         clock_rate=text,
     )
