@@ -39,7 +39,7 @@ def worldgen(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
         (("plan", "flappy", "--set", "direct"), 1, ("--set direct", "expected  section.name=value")),
         (("plan", "flappy", "--force", "dream"), 1, ("dream", "train_model")),
         (("plan", "flappy", "--device", "cuda"), 1, ("cuda", "cpu")),
-        (("sample", "flappy"), 1, ("champion", "worldgen build flappy")),
+        (("sample", "flappy"), 1, ("no model of flappy", "worldgen build flappy")),
         (("artifacts", "show", "model/nothing"), 1, ("model/nothing", "worldgen artifacts ls")),
     ],
 )
