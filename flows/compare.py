@@ -13,7 +13,7 @@ from flows.building import BuildResult
 from flows.games import recipe_of
 from storage.location import open_store
 from tasks.publish import publish_card
-from worldgen_core.config import Overrides
+from worldgen_core.config import FOOTAGE_GAMES, Overrides, make_config
 from worldgen_core.evaluation.comparison import Entrant, Row, as_markdown, compare
 from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
 
@@ -53,7 +53,11 @@ def compare_models(
         overrides: Single settings on top of the profile; leave empty for the profile's own.
     """
     _, _, build = recipe_of(game)
-    asked = {"data": data} if game == "pokemon" else {}
+    if game in FOOTAGE_GAMES:
+        asked = {"data": data}
+    else:
+        make_config(game, profile, data=data)  # refuses footage of a game that is played here
+        asked = {}
     chosen = tuple(models or _usual(game))
     results = [
         build(profile=profile, model=model, seed=seed, device=device, overrides=overrides, **asked)
@@ -71,7 +75,7 @@ def compare_models(
 
 
 def _usual(game: GameName) -> tuple[ModelName, ...]:
-    best: tuple[ModelName, ...] = ("layered",) if game == "pokemon" else ()
+    best: tuple[ModelName, ...] = ("layered",) if game in FOOTAGE_GAMES else ()
     return (*best, "direct", "diamond-vae", "diamond-ae")
 
 
