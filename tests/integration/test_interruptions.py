@@ -106,7 +106,7 @@ def owner(temporary: Path) -> int:
 
 
 def interrupt(build: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C as a person would, again if nothing happens: Python drops one that strikes in a destructor."""
+    """Press Ctrl-C, and again if nothing happens: Python drops one that strikes in a destructor."""
     for _ in range(4):
         build.send_signal(signal.SIGINT)
         try:
