@@ -105,18 +105,6 @@ def owner(temporary: Path) -> int:
     return int(temporary.name.split("-")[-2])
 
 
-def interrupt(build: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C, and again if nothing happens: Python drops one that strikes in a destructor."""
-    for _ in range(4):
-        build.send_signal(signal.SIGINT)
-        try:
-            return build.communicate(timeout=20)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    build.kill()
-    return build.communicate()[1]
-
-
 def test_two_builds_at_once_make_everything_once(tmp_path: Path) -> None:
     store = tmp_path / "shared"
     builds = [start_build(store, SLOW) for _ in range(2)]
@@ -131,8 +119,9 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
     store = tmp_path / "stopped"
     build = start_build(store, ENDLESS)
     wait_for(store, "work/total/*/checkpoint")
-    said = interrupt(build)
-    assert build.returncode not in (0, -signal.SIGKILL), said
+    build.send_signal(signal.SIGINT)
+    build.communicate(timeout=60)
+    assert build.returncode != 0
     assert [manifest.stage for manifest in ArtifactStore(store).manifests()] == ["numbers"]
     assert list(store.glob("work/total/*/checkpoint"))
     assert not list((store / "tmp").iterdir())
