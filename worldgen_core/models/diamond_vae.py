@@ -18,10 +18,10 @@ from torch import Tensor
 from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import TensorDreams, appended
-from worldgen_core.models.interface import Prediction
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, appended
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import DeviceName
 from worldgen_core.ranges import to_u8, to_unit
 
@@ -44,6 +44,7 @@ class DiamondVaeWorldModel(TensorDreams):
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
         super().__init__("diamond-vae", device)
+        denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
         self._sampler = sampler
@@ -65,13 +66,17 @@ class DiamondVaeWorldModel(TensorDreams):
         shown = to_u8(self._space.decode(self._space.encode(obs)))
         return rearrange(shown, "b c h w -> b h w c").contiguous().cpu()
 
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The denoiser's U-Net and the decoder."""
+        return {"unet": Slot(self._unet, "body"), "decoder": Slot(self._space.network, "decoder")}
+
     @torch.inference_mode()
-    def step(
+    def advance(
         self,
         action: Int64[Tensor, " b"],
-        *,
         truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
-    ) -> Prediction:
+    ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
         context = LatentContext(self._state["z"], act, torch.zeros(len(act), device=self._device))
@@ -80,10 +85,9 @@ class DiamondVaeWorldModel(TensorDreams):
             lambda: self._draw_noise(self._space.latent_shape),
             self._sampler,
         )
-        end = torch.sigmoid(self._denoiser.end_logit(context, z))
+        end_logit = self._denoiser.end_logit(context, z)
         self._state = {"z": appended(self._state["z"], z), "act": act[:, 1:]}
-        frame = rearrange(to_u8(self._space.decode(z)), "b c h w -> b h w c").contiguous()
-        return Prediction(frame.cpu(), reward=None, terminated=end.cpu())
+        return Imagined(self._space.decode(z), end_logit)
 
 
 def build(card: ModelCard, latent_shape: tuple[int, int, int]) -> tuple[LatentDenoiser, SamplerSettings]:

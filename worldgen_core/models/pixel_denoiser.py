@@ -23,6 +23,7 @@ from worldgen_core.diffusion.edm import EdmSettings, preconditioners
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
 from worldgen_core.models.latent_denoiser import EndHead
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import CompatName
 
 NUM_COLOURS = 3
@@ -82,7 +83,9 @@ class PixelDenoiser(nn.Module):
         unet, num_guides = settings.unet, int(num_actions is None)
         if settings.compat == "diamond":
             unet = unet.model_copy(update={"attention_adds_to": "normalised input"})
-        self.unet = InnerUnet(unet, num_channels=NUM_COLOURS, num_actions=num_actions, num_guides=num_guides)
+        self.unet: InnerUnet | PlayedUnet = InnerUnet(
+            unet, num_channels=NUM_COLOURS, num_actions=num_actions, num_guides=num_guides
+        )
         self.end_head = None if settings.end_width is None else EndHead(NUM_COLOURS, settings.end_width)
 
     def forward(
@@ -93,6 +96,11 @@ class PixelDenoiser(nn.Module):
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         output = self.raw(factors.c_in * x, factors.c_noise, context)
         return self.finish(factors.c_skip * x + factors.c_out * output)
+
+    @property
+    def own_unet(self) -> InnerUnet:
+        """The U-Net that is trained."""
+        return self.unet.unet if isinstance(self.unet, PlayedUnet) else self.unet
 
     def raw(
         self, x: Float32[Tensor, "b c h w"], c_noise: Float32[Tensor, " b"], context: PixelContext
