@@ -54,11 +54,7 @@ def two(batch: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("name", ["openvino", "onnx"])
 def test_engines_compute_the_same_for_any_batch(name: BackendName) -> None:
     network = Two().requires_grad_(False).eval()
-    made = (
-        OnnxNetwork(network, two(1), 1)
-        if engine == "onnx"
-        else OpenvinoNetwork(network, two(1), 1, is_bf16=False)
-    )
+    made = builder(BACKENDS[name])(network, two(1), 1)
     for batch in (1, 3, 1, 2):
         for found, expected in zip(made(*two(batch)), network(*two(batch)), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -79,7 +75,7 @@ def test_bf16_keeps_buffers_and_the_original() -> None:
     assert network.conv.weight.dtype == torch.float32
     picture, mean = made(*two(1))
     assert picture.dtype == mean.dtype == torch.float32
-    assert float(made.network.background[0]) == pytest.approx(1.001)
+    assert float(made.network.get_buffer("background")[0]) == pytest.approx(1.001)
     assert 0 < relative_error(picture, network(*two(1))[0]) < 1e-2
 
 

@@ -29,7 +29,7 @@ class Dreams(NamedTuple):
 
 
 class Imagined(NamedTuple):
-    """A predicted frame before it is rounded, in [-1, 1]; the logit of its ending a life, if that is learnt."""
+    """A predicted frame before it is rounded, in [-1, 1]; the logit of its ending a life, if learnt."""
 
     obs: Float32[Tensor, "b c h w"]
     end_logit: Float32[Tensor, " b"] | None

@@ -49,12 +49,13 @@ class BackendReport(BaseModel):
     @property
     def best(self) -> BackendName:
         """The fastest that is right; eager if none is."""
-        eager: BackendName = "eager"
         wrong = {entry.backend for entry in self.refused}
         right = [entry for entry in self.measured if entry.backend not in wrong]
         top = max((entry.frames_per_s for entry in right), default=0.0)
-        good = [entry.backend for entry in right if entry.frames_per_s >= _NEARLY_AS_FAST * top]
-        return good[0] if good else eager
+        good: list[BackendName] = [
+            entry.backend for entry in right if entry.frames_per_s >= _NEARLY_AS_FAST * top
+        ]
+        return good[0] if good else "eager"
 
     def of(self, backend: BackendName) -> Measured | None:
         """What was measured of one of them."""
