@@ -20,7 +20,7 @@ from worldgen_core.models.load import load_world_model
 from worldgen_core.names import BackendName
 from worldgen_core.runtime import backends, choose
 from worldgen_core.runtime import open as opening
-from worldgen_core.runtime.backends import BACKENDS, require, why_not
+from worldgen_core.runtime.backends import BACKENDS, builder, require, why_not
 from worldgen_core.runtime.choose import measure_backends, table
 from worldgen_core.runtime.examples import watch_inputs
 from worldgen_core.runtime.measure import Measured, measure, put_in, relative_error
