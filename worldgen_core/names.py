@@ -17,6 +17,6 @@ def default_model(game: GameName, profile: ProfileName) -> ModelName:
 
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionName = Literal["auto", "float32", "bf16"]
+PrecisionName = Literal["auto", "float32", "bf16", "float16"]
 CompatName = Literal["paper", "diamond"]
 """Where published code departs from its paper: do as the paper says, or as DIAMOND's code does."""
