@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int64
@@ -17,15 +17,7 @@ from torch import Tensor
 
 from worldgen_core.errors import ConfigError
 
-B = TypeVar("B", bound="IsBatch")
-
-
-class IsBatch(Protocol):
-    """A named tuple of tensors, or None, that have rows first."""
-
-    def __getitem__(self, index: SupportsIndex, /) -> Any: ...
-    def _replace(self, **kwargs: Any) -> Any: ...
-    def _asdict(self) -> dict[str, Any]: ...
+B = TypeVar("B", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -80,12 +72,12 @@ def check_split(batch_sizes: Sequence[int], num_parts: int) -> None:
 
 
 def take_part(batch: B, generator: torch.Generator) -> B:
-    """The part's own rows of a batch."""
+    """The part's own rows of a batch, a named tuple of tensors (or None) that have rows first."""
     rows = split_rows(len(batch[0]), generator)
     if len(rows) == len(batch[0]):
         return batch
-    own = {name: None if values is None else values[rows] for name, values in batch._asdict().items()}
-    return batch._replace(**own)
+    named: Any = batch
+    return named._make(None if values is None else values[rows] for values in batch)
 
 
 def rows_of(num_own: int, generator: torch.Generator) -> tuple[Int64[Tensor, " own"], int]:
