@@ -17,7 +17,7 @@ def default_model(game: GameName, profile: ProfileName) -> ModelName:
 
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionName = Literal["auto", "float32", "bf16"]
+PrecisionName = Literal["auto", "float32", "bf16", "float16"]
 BackendName = Literal["eager", "eager-bf16", "compile", "compile-bf16", "openvino", "openvino-bf16", "onnx"]
 BackendChoice = Literal[
     "auto", "eager", "eager-bf16", "compile", "compile-bf16", "openvino", "openvino-bf16", "onnx"

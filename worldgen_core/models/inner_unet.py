@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldgen_core.models.recompute import Recomputable
+
 CHANNELS_PER_GROUP = 32
 CHANNELS_PER_HEAD = 8
 NORM_EPS = 1e-5
@@ -225,7 +227,7 @@ class Stack(nn.Module):
         return outputs
 
 
-class Block(nn.Module):
+class Block(Recomputable):
     """Two modulated convolutions around a residual, then self-attention where asked for."""
 
     def __init__(

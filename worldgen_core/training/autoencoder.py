@@ -41,6 +41,7 @@ from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.clip_batches import Prefetcher
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.frame_batches import FrameSampler
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun, run_training
 from worldgen_core.training.picture_statistics import median_background, sample_pairs
 
@@ -51,6 +52,7 @@ CHUNK = 32
 MIN_STD_SHARE = 0.05
 
 
+@in_processes
 def train_autoencoder(
     settings: AutoencoderSettings, dataset: Path, *, out: Path, resume: Path, progress: Progress
 ) -> Outcome:

@@ -39,11 +39,13 @@ from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, La
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.finish import write_model
 from worldgen_core.training.latents import check_frame_size
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import phase_at, warm
 from worldgen_core.training.starting import read_start
 
 
+@in_processes
 def train_diamond_vae(
     settings: DiamondVaeSettings,
     dataset: Path,
