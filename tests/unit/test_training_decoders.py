@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from tests.latent_data import (
 )
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.models.card import CARD_FILE, WEIGHTS_FILE
+from worldgen_core.models.diamond_vae import DiamondVaeWorldModel
 from worldgen_core.models.latent_space import (
     AUTOENCODER_CARD_FILE,
     AUTOENCODER_WEIGHTS_FILE,
@@ -58,11 +60,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def settings(stage: str, num_steps: int = 6, **changes: object) -> FinetuneDecoderSettings:
+def settings(stage: str, num_steps: int = 6) -> Any:
     shared = {"num_steps": num_steps, "batch_size": 4, "num_validation_frames": 16, "loop": TINY_LOOP}
     if stage == "finetune":
-        return FinetuneDecoderSettings.model_validate({**shared, **changes})
-    return DistilDecoderSettings.model_validate({**shared, "architecture": TINY, **changes})
+        return FinetuneDecoderSettings.model_validate(shared)
+    return DistilDecoderSettings.model_validate({**shared, "architecture": TINY})
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +88,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(
-    stage: str, folder: Path, out: Path, progress: Progress = silent, num_steps: int = 6, **changes: object
-) -> Outcome:
+def run(stage: str, folder: Path, out: Path, progress: Progress = silent, num_steps: int = 6) -> Outcome:
     (out / "out").mkdir(parents=True, exist_ok=True)
     return STAGES[stage](
-        settings(stage, num_steps, **changes),
+        settings(stage, num_steps),
         *(folder / name for name in ("dataset", "latents", "autoencoder")),
         out=out / "out",
         resume=out / "resume",
@@ -192,17 +192,19 @@ def test_a_model_is_shown_by_the_decoder_it_is_given(folder: Path, tmp_path: Pat
     outcome = attach_decoder(folder / "model", light, out=out)
     assert contents(out).keys() == {CARD_FILE, WEIGHTS_FILE, AUTOENCODER_CARD_FILE, AUTOENCODER_WEIGHTS_FILE}
     frames = torch.randint(0, 256, (2, HEIGHT, WIDTH, 3), dtype=torch.uint8)
-    space, model = load_latent_space(light), load_world_model(out)
-    shown = model.round_trip(frames)
+    space, before, after = load_latent_space(light), load_world_model(folder / "model"), load_world_model(out)
+    assert isinstance(before, DiamondVaeWorldModel)
+    assert isinstance(after, DiamondVaeWorldModel)
+    shown = after.round_trip(frames)
     obs = frames.permute(0, 3, 1, 2) / 127.5 - 1
     wanted = ((space.decode(space.encode(obs)) + 1) * 127.5).round().permute(0, 2, 3, 1)
     assert (shown - wanted).abs().max() <= 1
-    assert not torch.equal(shown, load_world_model(folder / "model").round_trip(frames))
-    before, after = (json.loads((at / CARD_FILE).read_text()) for at in (folder / "model", out))
+    assert not torch.equal(shown, before.round_trip(frames))
+    old, new = (json.loads((at / CARD_FILE).read_text()) for at in (folder / "model", out))
     added = space.card.num_parameters["light_decoder"]
-    assert after["num_parameters"]["autoencoder_light_decoder"] == added
-    assert after["num_parameters"]["total"] == before["num_parameters"]["total"] + added
-    assert outcome.metrics["num_parameters"] == after["num_parameters"]["total"]
+    assert new["num_parameters"]["autoencoder_light_decoder"] == added
+    assert new["num_parameters"]["total"] == old["num_parameters"]["total"] + added
+    assert outcome.metrics["num_parameters"] == new["num_parameters"]["total"]
     assert outcome.headline.startswith("light decoder: PSNR ")
 
 
