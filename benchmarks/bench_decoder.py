@@ -1,13 +1,13 @@
 """A light decoder against the full one: milliseconds and operations a frame, and what it costs in PSNR.
 
-    python benchmarks/bench_decoder.py [--taesd FOLDER] [--frames 1200] [--steps 600] [--json FILE]
+    python benchmarks/bench_decoder.py [--taesd FOLDER] [--frames 400] [--steps 600] [--json FILE]
 
 Speed: TAESD's decoder and the light one of profile `paper`, for frames of 240x320, in float32 on one core;
 random weights, which cost what trained ones do. The two take turns; figures are medians of CPU time, so that
 other work on the machine counts little.
 Quality, where `--taesd` names a folder with TAESD's weights (the layout of diffusers' AutoencoderTiny): their
 decoder is fine-tuned on Flappy Bird frames of 128x72, and a light decoder learns from it; PSNR on frames of
-other games. Takes a quarter of an hour.
+other games. Takes some four minutes of CPU time.
 """
 
 from __future__ import annotations
@@ -102,16 +102,18 @@ def quality(taesd: Path, folder: Path, num_frames: int, num_steps: int) -> dict[
         progress=_tell,
     )
     loop = decoder_settings.distil_laptop().loop
-    shared = {"num_steps": num_steps, "batch_size": 8, "loop": loop}
+    shared = {"batch_size": 4, "num_validation_frames": 64, "loop": loop}
     fine = finetune_decoder(
-        decoder_settings.finetune_paper().model_copy(update={**shared, "num_steps": num_steps // 4}),
+        decoder_settings.finetune_paper().model_copy(update={**shared, "num_steps": num_steps // 8}),
         *(dataset, latents, plain),
         out=tuned,
         resume=folder / "r2",
         progress=_tell,
     )
     small = distil_decoder(
-        decoder_settings.distil_paper().model_copy(update={**shared, "num_teacher_frames": 1}),
+        decoder_settings.distil_paper().model_copy(
+            update={**shared, "batch_size": 8, "num_steps": num_steps, "num_teacher_frames": 1}
+        ),
         *(dataset, latents, tuned),
         out=light,
         resume=folder / "r3",
@@ -154,7 +156,7 @@ def main() -> None:
     """Measure, print, and write the JSON that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--taesd", type=Path, help="folder with TAESD's weights: measures quality, too")
-    parser.add_argument("--frames", type=int, default=1200, help="Flappy Bird frames to learn from")
+    parser.add_argument("--frames", type=int, default=400, help="Flappy Bird frames to learn from")
     parser.add_argument("--steps", type=int, default=600, help="training steps of the light decoder")
     parser.add_argument("--folder", type=Path, help="new folder that keeps what is made, pictures too")
     parser.add_argument("--json", type=Path, help="file for the figures")

@@ -19,21 +19,25 @@ from tests.latent_data import (
     latent_space,
     make_latents,
 )
+from tests.unit.test_autoencoder_models import write_taesd
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.models.card import CARD_FILE, WEIGHTS_FILE
 from worldgen_core.models.diamond_vae import DiamondVaeWorldModel
 from worldgen_core.models.latent_space import (
     AUTOENCODER_CARD_FILE,
     AUTOENCODER_WEIGHTS_FILE,
+    TaesdArchitecture,
     load_latent_space,
     save_latent_space,
 )
 from worldgen_core.models.light_decoder import LightDecoderSettings
 from worldgen_core.models.load import load_world_model
+from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent, silent
 from worldgen_core.training.attach_decoder import attach_decoder
 from worldgen_core.training.autoencoder import train_autoencoder
+from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.decoder_objective import DecoderObjective, Foreground, FrameLatents, Teacher
 from worldgen_core.training.decoder_settings import DistilDecoderSettings, FinetuneDecoderSettings
 from worldgen_core.training.diamond_vae import train_diamond_vae
@@ -170,6 +174,36 @@ def test_foreground_counts_more() -> None:
     foreground = Foreground(torch.zeros(3, 1, 2), weight=4.0, level=0.1)
     wanted = torch.tensor([0.0, 0.5]).expand(1, 3, 1, 2)
     assert float(foreground.error(wanted + 0.1, wanted)) == pytest.approx((0.1 + 5 * 0.1) / 2)
+
+
+def test_imported_weights_of_taesd_can_be_tuned_and_distilled(folder: Path, tmp_path: Path) -> None:
+    write_taesd(tmp_path / "taesd", Taesd(TaesdSettings(width=8)))
+    imported = {**autoencoder_settings(0).model_dump(), "weights_folder": tmp_path / "taesd"}
+    imported["architecture"] = TaesdArchitecture(settings=TaesdSettings(width=8))
+    for name in ("autoencoder", "tuned", "light"):
+        (tmp_path / name).mkdir()
+    train_autoencoder(
+        AutoencoderSettings.model_validate(imported),
+        folder / "dataset",
+        out=tmp_path / "autoencoder",
+        resume=tmp_path / "r",
+        progress=silent,
+    )
+    latents = make_latents(folder / "dataset", tmp_path / "autoencoder", tmp_path / "latents")
+    start = tmp_path / "autoencoder"
+    for stage, name in (("finetune", "tuned"), ("distil", "light")):
+        STAGES[stage](
+            settings(stage, 2),
+            *(folder / "dataset", latents, start),
+            out=tmp_path / name,
+            resume=tmp_path / f"r {name}",
+            progress=silent,
+        )
+        start = tmp_path / name
+    space = load_latent_space(start)
+    assert space.decode(torch.zeros(1, *space.latent_shape)).shape == (1, 3, HEIGHT, WIDTH)
+    tuned = load_latent_space(tmp_path / "tuned").network.state_dict()
+    assert all(torch.equal(value, tuned[name]) for name, value in space.network.state_dict().items())
 
 
 @pytest.mark.parametrize("stage", STAGES)
