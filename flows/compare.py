@@ -18,7 +18,10 @@ from worldgen_core.evaluation.comparison import Entrant, Row, as_markdown, compa
 from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName
 
 RECIPE = "compare"
-TRAININGS = ("train_upsampler", "train_autoencoder", "encode_latents", "train_model")
+TRAININGS = (
+    *("train_upsampler", "train_autoencoder", "encode_latents", "finetune_decoder", "distil_decoder"),
+    *("train_model", "attach_decoder"),
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
     from storage.manifest import Manifest
 
+MODEL_STAGES = ("train_model", "attach_decoder")
+"""Those that publish model folders, in the order in which a build runs them."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -46,7 +49,9 @@ def _newest_model(store: ArtifactStore, game: str, dataset_name: str | None) -> 
     from worldgen_core.config import games_of
     from worldgen_core.models.card import read_card
 
-    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in store.manifests("train_model")]
+    models = [manifest for stage in MODEL_STAGES for manifest in store.manifests(stage)]
+    models.sort(key=lambda manifest: manifest.created_at)
+    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in models]
     found = [
         manifest
         for manifest, card in cards

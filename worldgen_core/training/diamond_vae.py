@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from storage.clips import ClipReader
-from storage.errors import StorageError
 from storage.latents import LatentReader
 from storage.records import DatasetInfo
 from worldgen_core.batch import array_to_tensor
@@ -38,7 +37,7 @@ from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, LatentBatch
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.finish import write_model
-from worldgen_core.training.latents import check_frame_size
+from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import phase_at, warm
@@ -65,7 +64,7 @@ def train_diamond_vae(
     """
     reader, space = ClipReader(dataset), load_latent_space(autoencoder)
     check_frame_size(space, reader.info.height, reader.info.width)
-    latent_reader = _open_latents(latents, space, reader)
+    latent_reader = open_latents(latents, space, reader)
     denoiser = _fresh_denoiser(settings, space, reader.info)
     if start is not None:
         settings = warm(settings)
@@ -111,21 +110,6 @@ def latent_batches(
         )
 
     return batch
-
-
-def _open_latents(folder: Path, space: LatentSpace, reader: ClipReader) -> LatentReader:
-    """Open the latents and make sure that they are those of this dataset and autoencoder."""
-    latents = LatentReader(folder)
-    expected = {row.episode_id: row.num_frames for row in reader.episodes()}
-    found = {name: entry.num_frames for name, entry in latents.episodes.items()}
-    if latents.info.shape != space.latent_shape or expected != found:
-        raise StorageError(
-            f"{folder}: latents",
-            expected=f"{len(expected)} episodes of {space.latent_shape}, as in dataset and autoencoder",
-            found=f"{len(found)} episodes of {latents.info.shape}",
-            next_step="encode them again: `worldgen build GAME --force encode_latents`",
-        )
-    return latents
 
 
 def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: DatasetInfo) -> LatentDenoiser:
