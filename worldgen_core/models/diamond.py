@@ -8,6 +8,8 @@ upsampler.safetensors.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -47,6 +49,19 @@ class DiamondWorldModel(TensorDreams):
         self.num_actions = denoiser.num_actions
         self.frame_shape = upsampler.full_size
         self.takes_chance_from_truth = False
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame of each stage; see `CanChangeSteps`."""
+        upsampler = self._upsampler.settings.stage.sampler.num_steps
+        return {"denoiser": self._stage.sampler.num_steps, "upsampler": upsampler}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> DiamondWorldModel:
+        """A twin that draws in other numbers of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._stage = self._stage.with_steps(num_steps.get("denoiser"))
+        other._upsampler = self._upsampler.with_steps(num_steps.get("upsampler"))
+        return other
 
     def _begin(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]

@@ -7,6 +7,8 @@ clamped. A model folder holds the denoiser (model.json, model.safetensors) and t
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -52,6 +54,17 @@ class DiamondVaeWorldModel(TensorDreams):
         self.num_actions = denoiser.num_actions
         self.frame_shape = (space.card.height, space.card.width)
         self.takes_chance_from_truth = False
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame; see `CanChangeSteps`."""
+        return {"denoiser": self._sampler.num_steps}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> DiamondVaeWorldModel:
+        """A twin that draws in another number of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
+        return other
 
     def _begin(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]

@@ -6,6 +6,7 @@ networks, so that worldgen_core/runtime can put faster ones there.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -79,6 +80,17 @@ class TensorDreams(ABC):
         self._device = device
         self._state: dict[str, Tensor] = {}
         self._generators: list[torch.Generator] = []
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    def twin(self) -> TensorDreams:
+        """Another with the same networks and no dreams yet; see `CanTwin`."""
+        other = copy.copy(self)
+        other._state, other._generators = {}, []
+        return other
 
     @property
     def dreams(self) -> Dreams:

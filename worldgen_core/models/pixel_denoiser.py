@@ -59,6 +59,10 @@ class PixelStageSettings(BaseModel):
     context_noise: float = Field(default=0.0, ge=0)
     """Noise put on the past frames at play, whose level the network is told; 0 puts none."""
 
+    def with_steps(self, num_steps: int | None) -> PixelStageSettings:
+        """These settings with another number of sampler steps; None keeps it."""
+        return self.model_copy(update={"sampler": self.sampler.with_steps(num_steps)})
+
 
 class PixelContext(NamedTuple):
     """What the next frame depends on: past frames, then guides; the actions, whose last causes it.
