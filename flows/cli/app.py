@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, imports, models, play, server_commands, studio
+from flows.cli import artifacts, bench, build, footage, imports, models, play, server_commands, studio
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -24,6 +24,7 @@ server_commands.register(app)
 build.register(app)
 play.register(app)
 studio.register(app)
+bench.register(app)
 models.register(app)
 footage.register(app)
 app.add_typer(artifacts.app, name="artifacts")
