@@ -25,7 +25,7 @@ demo-pokemon: $(READY) ## record a small world as videos with action files, slic
 	$(BIN)/worldgen build pokemon --profile laptop
 
 test: $(READY) check ## everything CI runs: check, then all tests that are not slow
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(READY) ## lint, types, import contracts
 	$(BIN)/ruff check .
