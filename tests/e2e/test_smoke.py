@@ -18,7 +18,6 @@ from storage.manifest import Manifest
 from tests.e2e.fingerprints import unseen_modules
 from worldgen_core.config import Overrides, make_config
 from worldgen_core.names import ModelName
-from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -39,7 +38,7 @@ CORES = {
         "worldgen_core.training.distil_decoder:distil_decoder",
         ["dataset", "latents", "autoencoder"],
     ),
-    "attach_decoder": ("tests.e2e.audit:attach_decoder", ["model", "autoencoder"]),
+    "attach_decoder": ("worldgen_core.training.attach_decoder:attach_decoder", ["model", "autoencoder"]),
     "train_model/direct": ("worldgen_core.training.direct:train_direct", ["dataset", "start"]),
     "train_model/diamond-vae": (
         "worldgen_core.training.diamond_vae:train_diamond_vae",
@@ -213,5 +212,5 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
         "train_model": "train", "train_agent": "agent", "train_autoencoder": "autoencoder",
         "encode_latents": "latents", "train_upsampler": "upsampler",
     }  # fmt: skip
-    settings = getattr(config, sections.get(stage, stage), AttachDecoderSettings())
+    settings = getattr(config, sections.get(stage, stage))
     assert unseen_modules(core, settings, inputs, manifest, tmp_path) == []
