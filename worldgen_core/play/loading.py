@@ -27,8 +27,11 @@ BACKENDS = ("eager",)
 class Shared:
     """A loaded model whose networks are in memory once, however many dream with it."""
 
-    def __init__(self, model: CanTwin) -> None:
+    def __init__(self, model: CanTwin, backend: str) -> None:
+        self.backend = backend
+        """What steps it."""
         self._model = model
+        self._working = Lock()
         self._ensembles: WeakValueDictionary[tuple[tuple[str, int], ...], Ensemble] = WeakValueDictionary()
         self._seating = Lock()
 
@@ -66,7 +69,7 @@ class Shared:
             twin = model.twin()
             if not isinstance(twin, TensorDreams):
                 return twin
-            ensemble = self._ensembles[key] = Ensemble(twin)
+            ensemble = self._ensembles[key] = Ensemble(twin, working=self._working)
             return ensemble.seat()
 
 
@@ -85,7 +88,7 @@ def load_shared(folder: Path, device: str, backend: str) -> Shared:
             found=type(model).__name__,
             next_step="take another model",
         )
-    return Shared(model)
+    return Shared(model, backend)
 
 
 @torch.inference_mode()
