@@ -110,7 +110,7 @@ def _line(
 def _frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
     """Seconds of a frame in each round in which all of its pieces were timed."""
     uses = notes["uses"].get(rung.name, [])
-    rounds = zip(*(notes["seconds"][name] for name, _ in uses), strict=False) if uses else ()
+    rounds = zip(*(notes["piece_seconds"][name] for name, _ in uses), strict=False) if uses else ()
     return [sum(n * t for (_, n), t in zip(uses, times, strict=True)) for times in rounds]
 
 
@@ -171,7 +171,7 @@ LEGEND = (
 _NETWORKS = ("denoiser", "upsampler", "regressor")
 
 
-def _short(value: float | None, unit: float, name: str) -> str:
+def _short(value: float | int | None, unit: float, name: str) -> str:
     if value is None:
         return "-"
     return f"{value / unit:.3g}{name}" if value < 1000 * unit else f"{value / unit:.0f}{name}"

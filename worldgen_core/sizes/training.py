@@ -1,8 +1,9 @@
 """What a training costs in operations, counted without data: a small step, times the frames of all.
 
-A step is run on the meta device, where tensors have shapes and no contents. Backward passes count, and gradients through a dream with them; the optimizer does not, whose work is that of
-the weights alone. `layered` is counted as three passes of its networks a window and a move, since its batches
-are cut from maps that only footage can make; most of its work is that of maps, not of networks.
+A step is run on the meta device, where tensors have shapes and no contents. Backward passes count, and
+gradients through a dream with them; the optimizer does not, whose work is that of the weights alone.
+`layered` is counted as three passes of its networks a window and a move, since its batches are cut from maps
+that only footage can make; most of its work is that of maps, not of networks.
 """
 
 from __future__ import annotations
