@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve clean
+.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-models clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -48,6 +48,9 @@ bench-video: $(READY) ## decoding against OpenCV, seeks by frame number, memory
 
 bench-serve: $(READY) ## players at once, an attack and a ten-minute soak of the play server, with the store's flappy
 	$(BIN)/python benchmarks/bench_serve.py flappy --soak 600
+
+bench-models: $(READY) ## samples and frames a second of every model, the default against plain float32, where the time goes
+	$(BIN)/python benchmarks/bench_models.py
 
 clean: ## remove the environment and caches; the store stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

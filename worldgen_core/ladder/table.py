@@ -74,7 +74,7 @@ def make_table(
 ) -> list[Line]:
     """Join facts and notes of stage `ladder_speed` with the quality of each rung, by game."""
     by_rung = {fact["rung"]: fact for fact in facts}
-    first = _frame_seconds(settings.rungs[0], notes)
+    first = frame_seconds(settings.rungs[0], notes)
     return [
         _line(rung, by_rung[rung.name], notes, first, quality.get(rung.name, {})) for rung in settings.rungs
     ]
@@ -87,7 +87,7 @@ def _line(
     first: Sequence[float],
     quality: Mapping[str, Quality],
 ) -> Line:
-    own = _frame_seconds(rung, notes)
+    own = frame_seconds(rung, notes)
     measured = notes["memory_bytes"].get(rung.name)
     scaled = set(notes["scaled"])
     return Line(
@@ -107,7 +107,7 @@ def _line(
     )
 
 
-def _frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
+def frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
     """Seconds of a frame in each round in which all of its pieces were timed."""
     uses = notes["uses"].get(rung.name, [])
     rounds = zip(*(notes["piece_seconds"][name] for name, _ in uses), strict=False) if uses else ()
