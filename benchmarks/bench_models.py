@@ -62,9 +62,7 @@ def _row(model: ModelName, profile_name: ProfileName, num_threads: int) -> dict[
     rung = Rung(name=model, model=model, profile=profile_name, layout="channels_last")
     return {
         "samples_per_s": _training(model, profile_name, num_threads) if has_steps else None,
-        "operations": _operations(
-            Rung(name=model, model=model, profile=profile_name, layout="channels_last")
-        ),
+        "operations": _operations(rung),
     }
 
 

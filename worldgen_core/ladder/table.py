@@ -114,7 +114,7 @@ def frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
     return [sum(n * t for (_, n), t in zip(uses, times, strict=True)) for times in rounds]
 
 
-HEAD = ("rung", "runs", "parameters", "size", "memory", "frames/s", "times")
+HEAD = ("rung", "runs", "params", "size", "memory", "frames/s", "times")
 
 
 def cells_of(line: Line) -> tuple[str, ...]:
