@@ -1,7 +1,7 @@
 """How play loads a model, once for any number of players.
 
-`load_shared` is the only place of the play server that opens a model folder: a faster backend is one more
-name in `BACKENDS` and one more way to open.
+`load_shared` is the only place of the play server that opens a model folder. What computes its frames is the
+runtime's affair; players choose by name, and the first name leaves it to measurement.
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from worldgen_core.device import available_devices
 from worldgen_core.errors import ConfigError
 from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import CanChangeSteps, CanTwin, WorldModel
-from worldgen_core.models.load import load_world_model
+from worldgen_core.names import BackendChoice, DeviceName
 from worldgen_core.play.ensemble import Ensemble
+from worldgen_core.runtime.backends import BACKENDS, why_not
+from worldgen_core.runtime.choose import Say
+from worldgen_core.runtime.open import SceneOf, open_fast
+from worldgen_core.runtime.scene import noise_scene
 from worldgen_core.threads import cpu_threads
 
-BACKENDS = ("eager",)
-"""What can step a model; the first is the default."""
+
+def backends_here() -> tuple[BackendChoice, ...]:
+    """What a player may ask for: the fastest, or any that runs on a device of this machine."""
+    devices = [torch.device(name) for name in available_devices()]
+    runs = (name for name, backend in BACKENDS.items() if any(not why_not(backend, one) for one in devices))
+    return ("auto", *runs)
 
 
 class Shared:
@@ -73,14 +82,23 @@ class Shared:
             return ensemble.seat()
 
 
-def load_shared(folder: Path, device: str, backend: str) -> Shared:
-    """Open a model folder for players.
+def load_shared(
+    folder: Path,
+    device: DeviceName,
+    backend: BackendChoice,
+    *,
+    threads: int,
+    scene_of: SceneOf = noise_scene,
+    say: Say = lambda _line: None,
+) -> Shared:
+    """Open a model folder for players; see `open_fast`, which `say` and `scene_of` are for.
 
-    Raises: CheckpointError for a damaged folder; ConfigError for a device that is not there, or a model that
-    cannot be shared.
+    Raises: CheckpointError for a damaged folder; ConfigError for a device or a backend that is not there, or
+    for a model that cannot be shared.
     """
-    assert backend in BACKENDS, "the menu has checked it"
-    model = load_world_model(folder, device)
+    with cpu_threads(threads):
+        fast = open_fast(folder, device, backend=backend, threads=threads, scene_of=scene_of, say=say)
+    model = fast.model
     if not isinstance(model, CanTwin):
         raise ConfigError(
             f"{folder}: model",
@@ -88,7 +106,7 @@ def load_shared(folder: Path, device: str, backend: str) -> Shared:
             found=type(model).__name__,
             next_step="take another model",
         )
-    return Shared(model, backend)
+    return Shared(model, fast.backend)
 
 
 @torch.inference_mode()

@@ -22,7 +22,7 @@ export class Models {
     const isFirst = this.#about === null;
     this.#about = about;
     const millions = (about.parameters / 1e6).toFixed(1);
-    $("model").textContent = `dreamt by ${about.name}, ${millions}M parameters, on ${about.device}`;
+    $("model").textContent = `dreamt by ${about.name}, ${millions}M parameters, on ${about.device} by ${about.backend}`;
     $("parameters").textContent = `${millions} M`;
     const cores = `${about.threads} ${about.threads === 1 ? "thread" : "threads"}`;
     const where = about.device === "cpu" ? `${about.device}, ${cores}` : about.device;
