@@ -29,7 +29,9 @@ from worldgen_core.threads import cpu_threads
 def backends_here() -> tuple[BackendChoice, ...]:
     """What a player may ask for: the fastest, or any that runs on a device of this machine."""
     devices = [torch.device(name) for name in available_devices()]
-    runs = (name for name, backend in BACKENDS.items() if any(not why_not(backend, one) for one in devices))
+    runs: list[BackendChoice] = [
+        name for name, backend in BACKENDS.items() if any(why_not(backend, one) is None for one in devices)
+    ]
     return ("auto", *runs)
 
 
