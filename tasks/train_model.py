@@ -9,19 +9,27 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 
-ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings
+ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings | GamengenSettings
 
 _MODULES: dict[type[ModelSettings], str] = {
     DirectSettings: "direct",
     LayeredSettings: "layered",
     DiamondVaeSettings: "diamond_vae",
     DiamondSettings: "diamond",
+    GamengenSettings: "gamengen",
 }
 """The training's module in worldgen_core/training."""
 
 PACKAGES = ("torch", "numpy", "safetensors", "matplotlib")
+
+_MORE_PACKAGES: dict[type[ModelSettings], tuple[str, ...]] = {
+    LayeredSettings: ("opencv-python-headless",),
+    GamengenSettings: ("diffusers",),
+}
+"""What only some models' bytes depend on."""
 
 
 def _core(settings: ModelSettings) -> tuple[str, ...]:
@@ -67,6 +75,19 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
             resume=work.resume,
             progress=work.progress,
         )
+    if isinstance(settings, GamengenSettings):
+        from worldgen_core.training.gamengen import train_gamengen
+
+        return train_gamengen(
+            settings,
+            folders["dataset"],
+            folders["latents"],
+            folders["autoencoder"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
     from worldgen_core.training.diamond_vae import train_diamond_vae
 
     return train_diamond_vae(
@@ -83,8 +104,7 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
 
 def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
-    tracks = isinstance(settings, LayeredSettings)
-    packages = (*PACKAGES, "opencv-python-headless") if tracks else PACKAGES
+    packages = (*PACKAGES, *_MORE_PACKAGES.get(type(settings), ()))
     has_name = isinstance(settings, DiamondSettings | DiamondVaeSettings)
     named = settings.model if has_name else _MODULES[type(settings)]
     return replace(train_model, section=named.replace("-", "_"), packages=packages)

@@ -27,12 +27,14 @@ from worldgen_core.training import (
     diamond_settings,
     diamond_vae_settings,
     direct_settings,
+    gamengen_settings,
     layered_settings,
 )
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
@@ -81,6 +83,8 @@ class Sections(BaseModel):
     """Stage train_model, model `diamond`."""
     diamond_small: DiamondSettings
     """Stage train_model, model `diamond-small`."""
+    gamengen: GamengenSettings
+    """Stage train_model, model `gamengen`."""
     upsampler: UpsamplerSettings
     """Stage train_upsampler, model `diamond`."""
     upsampler_small: UpsamplerSettings
@@ -113,7 +117,9 @@ class Config(Sections):
     """The videos, resolved."""
 
     @property
-    def train(self) -> DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings:
+    def train(
+        self,
+    ) -> DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings | GamengenSettings:
         """The settings of the chosen model's training."""
         return {
             "direct": self.direct,
@@ -122,12 +128,17 @@ class Config(Sections):
             "diamond-ae": self.diamond_ae,
             "diamond": self.diamond,
             "diamond-small": self.diamond_small,
+            "gamengen": self.gamengen,
         }[self.model]
 
     @property
     def train_autoencoder(self) -> AutoencoderSettings | None:
         """The settings of the training of the chosen model's autoencoder; None: it works on pixels."""
-        return {"diamond-vae": self.autoencoder, "diamond-ae": self.plain_autoencoder}.get(self.model)
+        return {
+            "diamond-vae": self.autoencoder,
+            "diamond-ae": self.plain_autoencoder,
+            "gamengen": self.autoencoder,
+        }.get(self.model)
 
     @property
     def train_upsampler(self) -> UpsamplerSettings | None:
@@ -255,6 +266,7 @@ def _smoke(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.smoke(),
         diamond=diamond_settings.smoke(),
         diamond_small=diamond_settings.smoke_small(),
+        gamengen=gamengen_settings.smoke(),
         upsampler=diamond_settings.upsampler_smoke(),
         upsampler_small=diamond_settings.upsampler_smoke_small(),
         evaluate=evaluation.smoke(game),
@@ -279,6 +291,7 @@ def _laptop(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.laptop(),
         diamond=diamond_settings.laptop(),
         diamond_small=diamond_settings.laptop_small(),
+        gamengen=gamengen_settings.laptop(),
         upsampler=diamond_settings.upsampler_laptop(),
         upsampler_small=diamond_settings.upsampler_laptop_small(),
         evaluate=evaluation.laptop(game),
@@ -303,6 +316,7 @@ def _paper(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.paper(),
         diamond=diamond_settings.paper(),
         diamond_small=diamond_settings.paper_small(),
+        gamengen=gamengen_settings.paper(),
         upsampler=diamond_settings.upsampler_paper(),
         upsampler_small=diamond_settings.upsampler_paper_small(),
         evaluate=evaluation.paper(game),

@@ -163,6 +163,7 @@ def test_training_on_keeps_the_upsampler_of_the_start(store_root: Path) -> None:
         ("diamond-vae", "diamond_vae"),
         ("diamond", "diamond"),
         ("diamond-small", "diamond_small"),
+        ("gamengen", "gamengen"),
     ],
 )
 def test_reasons_name_training_settings_as_they_can_be_set(

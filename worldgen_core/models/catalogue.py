@@ -9,5 +9,6 @@ MODEL_MODULES = {
     "diamond-ae": "worldgen_core.models.diamond_vae",
     "diamond": "worldgen_core.models.diamond",
     "diamond-small": "worldgen_core.models.diamond",
+    "gamengen": "worldgen_core.models.gamengen",
 }
 """Model name → module with `load(folder, card, device)`."""

@@ -10,6 +10,7 @@ from torch import nn
 from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
 from worldgen_core.models.layered_game import MoverGame
@@ -23,6 +24,7 @@ from worldgen_core.sizes.measure import Part
 from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 
 PartsOf = Callable[[Config, int, int, int], list[Part]]
 
@@ -141,6 +143,37 @@ def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> 
     return parts
 
 
+def gamengen_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The U-Net, of which guidance runs two rows, what it is told beside pictures, and the autoencoder."""
+    settings, own = config.train, config.train_autoencoder
+    assert isinstance(settings, GamengenSettings)
+    assert own is not None
+    autoencoder = build_autoencoder(own.architecture, height=height, width=width)
+    obs = torch.zeros(1, 3, height, width)
+    z = torch.zeros(
+        1, autoencoder.num_latent_channels, height // autoencoder.factor, width // autoencoder.factor
+    )
+    network = GamengenNetwork(
+        settings.architecture, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
+    )
+    num_context, level = network.num_context_frames, torch.zeros(1, dtype=torch.int64)
+    act = torch.zeros(1, num_context, dtype=torch.int64)
+    context = GamengenContext(z[:, None].expand(-1, num_context, -1, -1, -1), act, level)
+    told = nn.ParameterList([*network.action_tokens.parameters(), *network.parameters(recurse=False)])
+    return [
+        Part(
+            "u-net",
+            (network.unet,),
+            lambda: network.guided(z, level, context, settings.sampler.guidance),
+            settings.sampler.num_steps,
+        ),
+        Part("actions, places", (told,), lambda: network.action_tokens(act) + network.token_places, 1),
+        Part("end head", (network.end_head,), lambda: network.end_logit(context, z), 1),
+        Part("decoder", (autoencoder.decoder,), lambda: autoencoder.decode(z), 1),
+        Part("encoder", (autoencoder.encoder,), lambda: autoencoder.encode(obs), 0),
+    ]
+
+
 PARTS_OF: dict[ModelName, PartsOf] = {
     "direct": direct_parts,
     "layered": layered_parts,
@@ -148,5 +181,6 @@ PARTS_OF: dict[ModelName, PartsOf] = {
     "diamond-ae": diamond_vae_parts,
     "diamond": diamond_parts,
     "diamond-small": diamond_parts,
+    "gamengen": gamengen_parts,
 }
 """How to take each model apart: (configuration, number of actions, height, width) → parts."""

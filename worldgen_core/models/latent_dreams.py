@@ -1,0 +1,38 @@
+"""What world models share that dream in latents: how a dream begins, and how it is shown."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
+
+from worldgen_core.models.dreams import TensorDreams
+from worldgen_core.models.latent_space import LatentSpace
+from worldgen_core.ranges import to_u8, to_unit
+
+
+class LatentDreams(TensorDreams):
+    """A model whose state is the last latents `z` and the actions `act` between them."""
+
+    def __init__(self, name: str, space: LatentSpace, device: torch.device) -> None:
+        super().__init__(name, device)
+        self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
+        self.frame_shape = (space.card.height, space.card.width)
+        self.takes_chance_from_truth = False
+
+    def _begin(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
+    ) -> dict[str, Tensor]:
+        z = self._space.encode(rearrange(to_unit(frames), "b t h w c -> (b t) c h w"))
+        return {"z": rearrange(z, "(b t) c h w -> b t c h w", b=len(frames)), "act": actions}
+
+    @torch.inference_mode()
+    def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
+        """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
+        obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
+        return self._shown(self._space.encode(obs))
+
+    def _shown(self, z: Float32[Tensor, "b c h_z w_z"]) -> UInt8[Tensor, "b h w 3"]:
+        """The frames of latents, on the CPU's side."""
+        return rearrange(to_u8(self._space.decode(z)), "b c h w -> b h w c").contiguous().cpu()
