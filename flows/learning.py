@@ -15,7 +15,7 @@ from storage.errors import StorageError
 from storage.location import open_store
 from storage.manifest import ArtifactRef
 from tasks.benchmark import benchmark
-from tasks.encode_latents import encode_latents
+from tasks.encode_latents import encode_latents, encode_latents_of
 from tasks.evaluate import evaluate
 from tasks.publish_model import publish
 from tasks.steps import Steps
@@ -85,7 +85,7 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
         autoencoder = start
     else:
         autoencoder = call(train_autoencoder_of(settings), settings, dataset=dataset)
-    latents = call(encode_latents, config.latents, dataset=dataset, autoencoder=autoencoder)
+    latents = call(encode_latents_of(settings), config.latents, dataset=dataset, autoencoder=autoencoder)
     return call(
         train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
     )

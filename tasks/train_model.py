@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.stage import Stage, Workspace, stage
+from worldgen_core.models.catalogue import MODEL_PACKAGES
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
@@ -25,19 +26,19 @@ _MODULES: dict[type[ModelSettings], str] = {
 
 PACKAGES = ("torch", "numpy", "safetensors", "matplotlib")
 
-_MORE_PACKAGES: dict[type[ModelSettings], tuple[str, ...]] = {
-    LayeredSettings: ("opencv-python-headless",),
-    GamengenSettings: ("diffusers",),
-}
-"""What only some models' bytes depend on."""
-
 
 def _core(settings: ModelSettings) -> tuple[str, ...]:
     module = _MODULES[type(settings)]
     return (f"worldgen_core.training.{module}", f"worldgen_core.games.{settings.game}")
 
 
-@stage(section="train", core=_core, packages=PACKAGES)
+def _packages(settings: ModelSettings) -> tuple[str, ...]:
+    if isinstance(settings, LayeredSettings):
+        return (*PACKAGES, "opencv-python-headless")
+    return (*PACKAGES, *MODEL_PACKAGES["gamengen"]) if isinstance(settings, GamengenSettings) else PACKAGES
+
+
+@stage(section="train", core=_core, packages=_packages)
 def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
     """Train on the dataset (or its latents), from scratch or from the weights of `start`."""
     folders = work.inputs
@@ -104,7 +105,6 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
 
 def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
-    packages = (*PACKAGES, *_MORE_PACKAGES.get(type(settings), ()))
     has_name = isinstance(settings, DiamondSettings | DiamondVaeSettings)
     named = settings.model if has_name else _MODULES[type(settings)]
-    return replace(train_model, section=named.replace("-", "_"), packages=packages)
+    return replace(train_model, section=named.replace("-", "_"))

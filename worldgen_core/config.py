@@ -69,6 +69,8 @@ class Sections(BaseModel):
     """Stage train_autoencoder."""
     plain_autoencoder: AutoencoderSettings
     """Stage train_autoencoder, model `diamond-ae`."""
+    gamengen_autoencoder: AutoencoderSettings
+    """Stage train_autoencoder, model `gamengen`."""
     latents: LatentSettings
     """Stage encode_latents."""
     direct: DirectSettings
@@ -137,7 +139,7 @@ class Config(Sections):
         return {
             "diamond-vae": self.autoencoder,
             "diamond-ae": self.plain_autoencoder,
-            "gamengen": self.autoencoder,
+            "gamengen": self.gamengen_autoencoder,
         }.get(self.model)
 
     @property
@@ -214,6 +216,7 @@ def _digests_of_imports(sections: Sections) -> dict[str, Any]:
     folders = {
         "autoencoder": sections.autoencoder.weights_folder,
         "plain_autoencoder": sections.plain_autoencoder.weights_folder,
+        "gamengen_autoencoder": sections.gamengen_autoencoder.weights_folder,
     }
     return {
         name: {"weights_digest": _folder_digest(folder, f"setting {name}.weights_folder")}
@@ -226,7 +229,7 @@ def _folder_digest(folder: Path, what: str) -> str:
     if not folder.is_dir():
         raise ConfigError(
             what,
-            expected="a folder with config.json and safetensors, as diffusers' AutoencoderTiny saves it",
+            expected="a folder with config.json and safetensors, as diffusers' autoencoders save them",
             found=f"{folder}, which is no folder",
             next_step="correct the path; it is taken from where the command is typed",
         )
@@ -259,6 +262,7 @@ def _smoke(game: str) -> Sections:
         slices=slice_settings.smoke(game),
         autoencoder=autoencoder_settings.smoke(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.smoke()),
+        gamengen_autoencoder=autoencoder_settings.smoke(),
         latents=autoencoder_settings.latent_smoke(),
         direct=direct_settings.smoke(),
         layered=layered_settings.smoke(),
@@ -284,6 +288,7 @@ def _laptop(game: str) -> Sections:
         slices=slice_settings.laptop(game),
         autoencoder=autoencoder_settings.laptop(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.laptop()),
+        gamengen_autoencoder=autoencoder_settings.laptop(),
         latents=autoencoder_settings.latent_laptop(),
         direct=direct_settings.laptop(),
         layered=layered_settings.laptop(),
@@ -309,6 +314,7 @@ def _paper(game: str) -> Sections:
         slices=slice_settings.paper(game),
         autoencoder=autoencoder_settings.paper(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.paper()),
+        gamengen_autoencoder=autoencoder_settings.stable_diffusion(autoencoder_settings.paper()),
         latents=autoencoder_settings.latent_paper(),
         direct=direct_settings.paper(),
         layered=layered_settings.paper(),

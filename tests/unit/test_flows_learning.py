@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -180,6 +180,19 @@ def test_reasons_name_training_settings_as_they_can_be_set(
     recipe(config, planner)
     [line] = [line for line in planner.stages if line.stage == "train_model"]
     assert f"{section}.loop.ema_decay 0.5 → {config.train.loop.ema_decay}" in line.reasons
+
+
+def test_only_stages_of_gamengen_depend_on_diffusers() -> None:
+    from tasks.benchmark import benchmark
+    from tasks.evaluate import evaluate
+    from tasks.train_model import train_model
+
+    for model in get_args(ModelName):
+        config = make_config("flappy", "smoke", model=model, device="cpu")
+        stages = ((train_model, config.train), (evaluate, config.evaluate), (benchmark, config.benchmark))
+        parts = [stage.key_parts(settings, {}) for stage, settings in stages]
+        assert {"diffusers" in part.packages for part in parts} == {model == "gamengen"}
+        assert all("torch" in part.packages for part in parts)
 
 
 def test_next_commands_mean_this_very_build(store_root: Path) -> None:

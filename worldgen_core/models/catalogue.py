@@ -12,3 +12,9 @@ MODEL_MODULES = {
     "gamengen": "worldgen_core.models.gamengen",
 }
 """Model name → module with `load(folder, card, device)`."""
+
+MODEL_PACKAGES = {"gamengen": ("diffusers",)}
+"""Model name → libraries that only its own networks come from."""
+
+AUTOENCODER_PACKAGES = {"sd": ("diffusers",)}
+"""Architecture of an autoencoder → libraries that only it comes from."""

@@ -20,6 +20,7 @@ from storage.atomic import write_json
 from worldgen_core.errors import CheckpointError
 from worldgen_core.models.autoencoder import FrameAutoencoder, KlAutoencoder, KlAutoencoderSettings
 from worldgen_core.models.card import fill, write_weights
+from worldgen_core.models.sd_vae_settings import SdVaeSettings
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.models.weights import read_safetensors
 
@@ -51,7 +52,18 @@ class TaesdArchitecture(BaseModel):
     """Its size."""
 
 
-Architecture = Annotated[KlArchitecture | TaesdArchitecture, Field(discriminator="name")]
+class SdVaeArchitecture(BaseModel):
+    """Stable Diffusion's autoencoder, from diffusers; published weights can be loaded from a folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["sd"] = "sd"
+    """Which network."""
+    settings: SdVaeSettings = SdVaeSettings()
+    """Its size."""
+
+
+Architecture = Annotated[KlArchitecture | TaesdArchitecture | SdVaeArchitecture, Field(discriminator="name")]
 
 
 class LatentStatistics(BaseModel):
@@ -119,9 +131,14 @@ class LatentSpace(nn.Module):
 
 
 def build_autoencoder(
-    architecture: KlArchitecture | TaesdArchitecture, *, height: int, width: int
-) -> KlAutoencoder | Taesd:
-    """Return the untrained network for frames of one size."""
+    architecture: KlArchitecture | TaesdArchitecture | SdVaeArchitecture, *, height: int, width: int
+) -> nn.Module:
+    """Return the untrained network, a `FrameAutoencoder`, for frames of one size."""
+    if isinstance(architecture, SdVaeArchitecture):
+        # Imported here: diffusers takes seconds to load, and other autoencoders do without.
+        from worldgen_core.models.sd_vae import SdVae
+
+        return SdVae(architecture.settings)
     if isinstance(architecture, TaesdArchitecture):
         return Taesd(architecture.settings)
     return KlAutoencoder(architecture.settings, height=height, width=width)

@@ -9,6 +9,7 @@ from torch import nn
 
 from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
+from worldgen_core.models.autoencoder import FrameAutoencoder
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
@@ -49,7 +50,7 @@ def direct_parts(config: Config, num_actions: int, height: int, width: int) -> l
             lambda: network([cells] * arch.num_context_frames, act, chance, memory),
             1,
         ),
-        Part("chance encoder", (network.encoder,), lambda: network.encoder(cells, cells), 0),
+        Part("chance encoder", (network.get_submodule("encoder"),), lambda: network.encoder(cells, cells), 0),
     ]
 
 
@@ -94,6 +95,7 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     assert isinstance(settings, DiamondVaeSettings)
     assert own is not None
     network = build_autoencoder(own.architecture, height=height, width=width)
+    assert isinstance(network, FrameAutoencoder)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(1, network.num_latent_channels, height // network.factor, width // network.factor)
     denoiser = LatentDenoiser(
@@ -107,8 +109,8 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     return [
         Part("denoiser", (denoiser.unet,), lambda: denoiser(z, one, context), num_steps),
         Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(context, z), 1),
-        Part("decoder", (network.decoder,), lambda: network.decode(z), 1),
-        Part("encoder", (network.encoder,), lambda: network.encode(obs), 0),
+        Part("decoder", (network.get_submodule("decoder"),), lambda: network.decode(z), 1),
+        Part("encoder", (network.get_submodule("encoder"),), lambda: network.encode(obs), 0),
     ]
 
 
@@ -149,6 +151,7 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
     assert isinstance(settings, GamengenSettings)
     assert own is not None
     autoencoder = build_autoencoder(own.architecture, height=height, width=width)
+    assert isinstance(autoencoder, FrameAutoencoder)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(
         1, autoencoder.num_latent_channels, height // autoencoder.factor, width // autoencoder.factor
@@ -169,8 +172,8 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
         ),
         Part("actions, places", (told,), lambda: network.action_tokens(act) + network.token_places, 1),
         Part("end head", (network.end_head,), lambda: network.end_logit(context, z), 1),
-        Part("decoder", (autoencoder.decoder,), lambda: autoencoder.decode(z), 1),
-        Part("encoder", (autoencoder.encoder,), lambda: autoencoder.encode(obs), 0),
+        Part("decoder", (autoencoder.get_submodule("decoder"),), lambda: autoencoder.decode(z), 1),
+        Part("encoder", (autoencoder.get_submodule("encoder"),), lambda: autoencoder.encode(obs), 0),
     ]
 
 

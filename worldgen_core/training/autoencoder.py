@@ -27,6 +27,7 @@ from worldgen_core.models.latent_space import (
     AutoencoderCard,
     LatentSpace,
     LatentStatistics,
+    SdVaeArchitecture,
     build_autoencoder,
     save_latent_space,
 )
@@ -96,13 +97,19 @@ def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Ten
 
 
 def _imported(folder: Path, settings: AutoencoderSettings) -> nn.Module:
-    network = load_taesd(folder)
+    if isinstance(settings.architecture, SdVaeArchitecture):
+        # Imported here: diffusers takes seconds to load, and other autoencoders do without.
+        from worldgen_core.models.sd_vae import load_sd_vae
+
+        network = load_sd_vae(folder)
+    else:
+        network = load_taesd(folder)
     if network.settings != settings.architecture.settings:
         raise ConfigError(
             f"{folder}: size of the network",
             expected=repr(settings.architecture.settings),
             found=repr(network.settings),
-            next_step="set autoencoder.architecture.settings to what was found",
+            next_step="set architecture.settings beside weights_folder to what was found",
         )
     return network
 

@@ -40,7 +40,7 @@ class GamengenSettings(CurriculumSettings):
     """Weights of the parts of the loss."""
 
 
-CPU_LOSS = GamengenLossSettings(dreams=True, change_weight=10.0)
+CPU_LOSS = GamengenLossSettings(drop_share=0.2, dreams=True, level_share=0.25, change_weight=10.0)
 
 
 def smoke() -> GamengenSettings:
@@ -63,9 +63,11 @@ def laptop() -> GamengenSettings:
             unet=_small_unet((24, 48)), num_context_frames=4, max_context_noise=0.2, num_place_channels=4
         ),
         sampler=DdimSettings(),
-        phases=make_phases((1, 16, 200), (2, 10, 150), (4, 8, 100), (8, 5, 80), (12, 4, 50)),
+        phases=make_phases((1, 16, 110), (2, 10, 80), (4, 8, 55), (8, 5, 40), (12, 4, 30)),
         loss=CPU_LOSS,
-        loop=LoopSettings(num_threads=1, checkpoint_every=50, precision="auto"),
+        loop=LoopSettings(
+            warmup_steps=20, ema_decay=0.98, num_threads=1, checkpoint_every=50, precision="auto"
+        ),
     )
 
 
