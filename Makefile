@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve clean
+.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-play bench-decoder clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (a minute or two, once)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,play,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,play,runtime,dev]'
 	@touch $@
 
 demo: $(READY) ## train a Flappy Bird dream from nothing, on a laptop, and show it
@@ -25,7 +25,7 @@ demo-pokemon: $(READY) ## record a small world as videos with action files, slic
 	$(BIN)/worldgen build pokemon --profile laptop
 
 test: $(READY) check ## everything CI runs: check, then all tests that are not slow
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(READY) ## lint, types, import contracts
 	$(BIN)/ruff check .
@@ -48,6 +48,12 @@ bench-video: $(READY) ## decoding against OpenCV, seeks by frame number, memory
 
 bench-serve: $(READY) ## players at once, an attack and a ten-minute soak of the play server, with the store's flappy
 	$(BIN)/python benchmarks/bench_serve.py flappy --soak 600
+
+bench-play: $(READY) ## every backend of the runtime at the published size, against plain float32 eager
+	$(BIN)/python benchmarks/bench_play.py
+
+bench-decoder: $(READY) ## TAESD's decoder against the light one at 240x320; with TAESD=FOLDER of weights, PSNR too
+	$(BIN)/python benchmarks/bench_decoder.py $(if $(TAESD),--taesd $(TAESD))
 
 clean: ## remove the environment and caches; the store stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,4 +1,4 @@
-"""The recipe `benchmark`: frames a second, memory and size of a game's champion."""
+"""The recipe `benchmark-champion`: frames a second, memory and size of a game's champion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldgen_core.agents.settings import DatasetName
 from worldgen_core.config import make_config
 from worldgen_core.names import DeviceName, GameName, ProfileName
 
-RECIPE = "benchmark"
+RECIPE = "benchmark-champion"
 
 
 @flow(name=RECIPE, flow_run_name="{game}-{device}")

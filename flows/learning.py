@@ -6,6 +6,7 @@ Reads like the list of its stages; what a model has no use for is named as not n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -14,9 +15,12 @@ from storage.champions import Champion, incumbent_for, read_champion
 from storage.errors import StorageError
 from storage.location import open_store
 from storage.manifest import ArtifactRef
+from tasks.attach_decoder import attach_decoder
 from tasks.benchmark import benchmark
+from tasks.distil_decoder import distil_decoder
 from tasks.encode_latents import encode_latents, encode_latents_of
 from tasks.evaluate import evaluate
+from tasks.finetune_decoder import finetune_decoder
 from tasks.publish_model import publish
 from tasks.steps import Steps
 from tasks.train_autoencoder import train_autoencoder, train_autoencoder_of
@@ -25,6 +29,7 @@ from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
 from worldgen_core.errors import CheckpointError
 from worldgen_core.names import ModelName
+from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def learn(
 
 def keep(config: Config, champion: Champion, dataset: ArtifactRef, call: Steps, *, reason: str) -> Learned:
     """Leave a champion as it is, since `reason`; its measurements are found again, or made anew."""
-    for stage in (train_autoencoder, encode_latents, train_model_of(config.train)):
+    latent_stages = (train_autoencoder, encode_latents, finetune_decoder, distil_decoder)
+    for stage in (*latent_stages, train_model_of(config.train), attach_decoder):
         call.not_needed(stage, reason)
     return _compare(config, champion.model, dataset, call, _incumbent(config, champion.model))
 
@@ -78,7 +84,10 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
         reason = f"{config.model} works on pixels"
         call.not_needed(train_autoencoder, reason)
         call.not_needed(encode_latents, reason)
-        return call(train_model, config.train, dataset=dataset, upsampler=upsampler, start=start)
+        _no_decoders(call, reason)
+        model = call(train_model, config.train, dataset=dataset, upsampler=upsampler, start=start)
+        call.not_needed(attach_decoder, reason)
+        return model
     if start is not None:
         # The latents of its own autoencoder are all that a model knows; its folder holds that, too.
         call.not_needed(train_autoencoder, "the model to train on from brings its own")
@@ -86,9 +95,37 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
     else:
         autoencoder = call(train_autoencoder_of(settings), settings, dataset=dataset)
     latents = call(encode_latents_of(settings), config.latents, dataset=dataset, autoencoder=autoencoder)
-    return call(
-        train_model, config.train, dataset=dataset, latents=latents, autoencoder=autoencoder, start=start
-    )
+    known = {"dataset": dataset, "latents": latents, "autoencoder": autoencoder}
+    if start is not None:
+        _no_decoders(call, "the model to train on from brings its own")
+        shown_by = autoencoder
+    else:
+        shown_by = _decoder(config, known, call)
+    # It learns from latents alone: another decoder is no reason to train it again.
+    model = call(train_model, config.train, **known, start=start)
+    if shown_by == autoencoder:
+        call.not_needed(attach_decoder, "the decoder is that of the autoencoder")
+        return model
+    return call(attach_decoder, AttachDecoderSettings(), model=model, autoencoder=shown_by)
+
+
+def _decoder(config: Config, known: Mapping[str, ArtifactRef], call: Steps) -> ArtifactRef:
+    """The autoencoder with the decoder that the settings ask for, of the same latents."""
+    shown_by = known["autoencoder"]
+    for stage, settings in (
+        (finetune_decoder, config.finetune_decoder),
+        (distil_decoder, config.distil_decoder),
+    ):
+        if settings.is_on:
+            shown_by = call(stage, settings, **{**known, "autoencoder": shown_by})
+        else:
+            call.not_needed(stage, f"{stage.section}.is_on is false")
+    return shown_by
+
+
+def _no_decoders(call: Steps, reason: str) -> None:
+    call.not_needed(finetune_decoder, reason)
+    call.not_needed(distil_decoder, reason)
 
 
 def _upsampler(

@@ -16,7 +16,12 @@ _UNKNOWN = "everything: the episodes that the champion was trained on are no lon
 
 def trained_on(store: ArtifactStore, champion: Champion) -> Manifest | None:
     """The dataset that a champion was trained on; None if it is no longer in the store."""
-    return _by_digest(store, store.manifest(champion.model).key_parts.inputs.get("dataset", ""))
+    inputs = store.manifest(champion.model).key_parts.inputs
+    if "model" in inputs:
+        # A model with another decoder: what it was trained on is what the model was trained on.
+        trained = _by_digest(store, inputs["model"])
+        inputs = trained.key_parts.inputs if trained else {}
+    return _by_digest(store, inputs.get("dataset", ""))
 
 
 def whats_new(store: ArtifactStore, champion: Champion, dataset: ArtifactRef) -> tuple[str, ...]:

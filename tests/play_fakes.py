@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
@@ -9,6 +13,9 @@ from torch import Tensor
 
 from worldgen_core.games.flappy import GAME
 from worldgen_core.models.interface import Prediction
+from worldgen_core.play.choices import Menu, ModelOption
+from worldgen_core.play.loading import Shared
+from worldgen_core.play.repertoire import Key, Repertoire
 from worldgen_core.play.starts import Start
 from worldgen_core.play.theatre import Theatre
 
@@ -27,10 +34,13 @@ class Counter:
         self.life = life
         self.truths: list[bool] = []
 
+    def twin(self) -> Counter:
+        return Counter(self.life)
+
     def reset(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"], *, seed: int
     ) -> None:
-        assert frames.shape[:2] == (1, NUM_CONTEXT_FRAMES)
+        assert frames.shape[:2] == (1, self.num_context_frames)
         self.frame, self.flaps = 0, 0
 
     def step(
@@ -43,11 +53,60 @@ class Counter:
         return Prediction(frame, None, torch.tensor([float(self.frame >= self.life)]))
 
 
-def recorded_start(name: str = "held-out") -> Start:
-    frames = np.full((NUM_CONTEXT_FRAMES, GAME.height, GAME.width, 3), 7, np.uint8)
-    return Start(name, "held out", frames, np.zeros(NUM_CONTEXT_FRAMES - 1, np.int64), None)
+def recorded_start(name: str = "held-out", *, num_frames: int = NUM_CONTEXT_FRAMES) -> Start:
+    frames = np.full((num_frames, GAME.height, GAME.width, 3), 7, np.uint8)
+    return Start(name, "held out", frames, np.zeros(num_frames - 1, np.int64), None)
 
 
-def make_theatre(life: int = 10_000) -> Theatre:
-    about = {"name": "counter", "parameters": 1, "device": "cpu", "context": NUM_CONTEXT_FRAMES}
-    return Theatre(GAME, lambda: Counter(life), [recorded_start()], about)
+class Stepper(Counter):
+    """A counter that needs more frames and counts in its steps."""
+
+    num_context_frames = 5
+
+    def __init__(self, life: int = 10_000, num_steps: int = 2) -> None:
+        super().__init__(life)
+        self._num_steps = num_steps
+
+    def twin(self) -> Stepper:
+        return Stepper(self.life, self._num_steps)
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        return {"denoiser": self._num_steps}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> Stepper:
+        return Stepper(self.life, num_steps["denoiser"])
+
+    def step(
+        self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
+    ) -> Prediction:
+        frame, reward, end = super().step(action, truth=truth)
+        frame[..., 2] = 100 + self._num_steps
+        return Prediction(frame, reward, end)
+
+
+class Broken(Counter):
+    """A model that cannot be stepped here."""
+
+    def twin(self) -> Broken:
+        return Broken(self.life)
+
+    def step(
+        self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
+    ) -> Prediction:
+        raise RuntimeError("no such kernel")
+
+
+def make_theatre(life: int = 10_000, *, load_s: float = 0.0, max_models: int = 3) -> Theatre:
+    """Three models to choose from; all but the first take `load_s` to load."""
+    kinds = {"a/counter": Counter, "a/stepper": Stepper, "a/broken": Broken}
+
+    def load(key: Key) -> Shared:
+        if key.model != "a/counter":
+            time.sleep(load_s)
+        return Shared(kinds[key.model](life))
+
+    models = tuple(ModelOption(name, Path(name), name[2:], 1_000_000) for name in kinds)
+    repertoire = Repertoire(load, limit=max_models)
+    menu = Menu(models, ("cpu",), ("eager", "other"))
+    return Theatre(GAME, menu, repertoire, lambda num_frames: [recorded_start(num_frames=num_frames)])

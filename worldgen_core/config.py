@@ -24,6 +24,7 @@ from worldgen_core.names import DeviceName, GameName, ModelName, ProfileName, de
 from worldgen_core.overrides import merge, partial_model
 from worldgen_core.training import (
     autoencoder_settings,
+    decoder_settings,
     diamond_settings,
     diamond_vae_settings,
     direct_settings,
@@ -31,6 +32,7 @@ from worldgen_core.training import (
     layered_settings,
 )
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
+from worldgen_core.training.decoder_settings import DistilDecoderSettings, FinetuneDecoderSettings
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
@@ -73,6 +75,10 @@ class Sections(BaseModel):
     """Stage train_autoencoder, model `gamengen`."""
     latents: LatentSettings
     """Stage encode_latents."""
+    finetune_decoder: FinetuneDecoderSettings
+    """Stage finetune_decoder."""
+    distil_decoder: DistilDecoderSettings
+    """Stage distil_decoder."""
     direct: DirectSettings
     """Stage train_model, model `direct`."""
     layered: LayeredSettings
@@ -264,6 +270,8 @@ def _smoke(game: str) -> Sections:
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.smoke()),
         gamengen_autoencoder=autoencoder_settings.smoke(),
         latents=autoencoder_settings.latent_smoke(),
+        finetune_decoder=decoder_settings.finetune_smoke(),
+        distil_decoder=decoder_settings.distil_smoke(),
         direct=direct_settings.smoke(),
         layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
@@ -290,6 +298,8 @@ def _laptop(game: str) -> Sections:
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.laptop()),
         gamengen_autoencoder=autoencoder_settings.laptop(),
         latents=autoencoder_settings.latent_laptop(),
+        finetune_decoder=decoder_settings.finetune_laptop(),
+        distil_decoder=decoder_settings.distil_laptop(),
         direct=direct_settings.laptop(),
         layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
@@ -316,6 +326,8 @@ def _paper(game: str) -> Sections:
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.paper()),
         gamengen_autoencoder=autoencoder_settings.stable_diffusion(autoencoder_settings.paper()),
         latents=autoencoder_settings.latent_paper(),
+        finetune_decoder=decoder_settings.finetune_paper(),
+        distil_decoder=decoder_settings.distil_paper(),
         direct=direct_settings.paper(),
         layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),

@@ -16,12 +16,17 @@ def _is_available(name: str) -> bool:
     return name == "cpu"
 
 
+def available_devices() -> list[str]:
+    """Return the names of the devices that are there, in the order in which "auto" takes them."""
+    return [kind for kind in ("cuda", "mps", "cpu") if _is_available(kind)]
+
+
 def choose_device(name: DeviceName) -> torch.device:
     """Return the device of that name; "auto" takes cuda, then mps, then cpu.
 
     Raises: ConfigError if a device is named that is unknown or not there.
     """
-    available = [kind for kind in ("cuda", "mps", "cpu") if _is_available(kind)]
+    available = available_devices()
     if name == "auto":
         return torch.device(available[0])
     if name not in available:

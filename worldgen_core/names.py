@@ -17,6 +17,11 @@ def default_model(game: GameName, profile: ProfileName) -> ModelName:
 
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionName = Literal["auto", "float32", "bf16"]
+PrecisionName = Literal["auto", "float32", "bf16", "float16"]
+BackendName = Literal["eager", "eager-bf16", "compile", "compile-bf16", "openvino", "openvino-bf16", "onnx"]
+BackendChoice = Literal[
+    "auto", "eager", "eager-bf16", "compile", "compile-bf16", "openvino", "openvino-bf16", "onnx"
+]
+"""What computes a dream's frames; "auto" takes the fastest that is right, measured at the first start."""
 CompatName = Literal["paper", "diamond"]
 """Where published code departs from its paper: do as the paper says, or as DIAMOND's code does."""

@@ -39,7 +39,7 @@ def merge(settings: M, changes: Mapping[str, Any], *, where: str = "") -> M:
     Raises: ConfigError that names the dotted path, what is allowed and what was given.
     """
     try:
-        return type(settings).model_validate(_deep_merge(settings.model_dump(), changes))
+        return type(settings).model_validate(deep_merge(settings.model_dump(), changes))
     except ValidationError as error:
         raise config_error(error, known=_paths(settings.model_dump()), where=where) from error
 
@@ -118,12 +118,13 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) and _value(value) == value else json.dumps(value)
 
 
-def _deep_merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def deep_merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with nested values of `changes` in place of its own."""
     merged = dict(base)
     for name, change in changes.items():
         old = merged.get(name)
         if isinstance(old, Mapping) and isinstance(change, Mapping) and _is_same_kind(old, change):
-            merged[name] = _deep_merge(old, change)
+            merged[name] = deep_merge(old, change)
         else:
             merged[name] = change
     return merged

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli import artifacts, build, footage, imports, models, play, server_commands, studio
+from flows.cli import (
+    artifacts,
+    backends,
+    bench,
+    build,
+    footage,
+    imports,
+    models,
+    play,
+    server_commands,
+    studio,
+)
 from storage.errors import WorldgenError
 
 INTERRUPTED = 130
@@ -24,6 +35,8 @@ server_commands.register(app)
 build.register(app)
 play.register(app)
 studio.register(app)
+backends.register(app)
+bench.register(app)
 models.register(app)
 footage.register(app)
 app.add_typer(artifacts.app, name="artifacts")

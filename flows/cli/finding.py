@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
     from storage.manifest import Manifest
+    from worldgen_core.models.card import ModelCard
+    from worldgen_core.play.choices import ModelOption
+
+MODEL_STAGES = ("train_model", "attach_decoder")
+"""Those that publish model folders, in the order in which a build runs them."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,66 @@ def find_model(game: str, dataset_name: str | None, artifact: str) -> Found:
     return Found(store.path(manifest.ref), _dataset_of(store, manifest), standing)
 
 
+def find_options(found: Found) -> list[ModelOption]:
+    """The model that was found, then the others of its game, dataset and frame size, newest first."""
+    from storage.champions import read_champions
+    from storage.location import open_store
+    from storage.manifest import read_manifest
+    from worldgen_core.models.card import read_card
+    from worldgen_core.play.choices import MAX_MODELS
+
+    store = open_store()
+    first = read_manifest(found.model)
+    assert first is not None, "find_model has seen it"
+    own = read_card(found.model)
+    champions = {champion.model.key for champion in read_champions(store.root)}
+    speeds = {
+        manifest.key_parts.inputs.get("model"): manifest.notes.get("frames_per_s")
+        for manifest in store.manifests("benchmark")
+    }
+    others = [manifest for manifest in store.manifests("train_model") if manifest.key != first.key]
+    options: list[ModelOption] = []
+    for manifest in [first, *reversed(others)]:
+        folder = store.path(manifest.ref)
+        card = read_card(folder)
+        if _plays_the_same(card, own):
+            standing = "champion" if manifest.key in champions else ""
+            options.append(_option(manifest, folder, card, standing, speeds.get(manifest.digest)))
+    return options[:MAX_MODELS]
+
+
+def _plays_the_same(card: ModelCard, other: ModelCard) -> bool:
+    """Whether one's frames and actions can be given to the other."""
+    ours, theirs = (
+        (one.game, one.action_names, one.height, one.width, one.dataset.get("name")) for one in (card, other)
+    )
+    return ours == theirs
+
+
+def _option(
+    manifest: Manifest, folder: Path, card: ModelCard, standing: str, frames_per_s: float | None
+) -> ModelOption:
+    from worldgen_core.play.choices import ModelOption
+
+    return ModelOption(
+        option_id=f"{manifest.stage}/{folder.name}",
+        folder=folder,
+        name=card.model,
+        num_parameters=card.num_parameters["total"],
+        standing=standing,
+        built_at=manifest.created_at,
+        frames_per_s=frames_per_s,
+    )
+
+
 def _newest_model(store: ArtifactStore, game: str, dataset_name: str | None) -> Manifest:
     from storage.errors import StorageError
     from worldgen_core.config import games_of
     from worldgen_core.models.card import read_card
 
-    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in store.manifests("train_model")]
+    models = [manifest for stage in MODEL_STAGES for manifest in store.manifests(stage)]
+    models.sort(key=lambda manifest: manifest.created_at)
+    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in models]
     found = [
         manifest
         for manifest, card in cards

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from flows.cli.build import Device, Game
-from flows.cli.finding import find_model
+from flows.cli.finding import find_model, find_options
 from flows.cli.studio import Dataset
 
 _TOKEN_BYTES = 18
@@ -31,25 +35,29 @@ def play(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser tab.")] = True,
     players: Annotated[int, typer.Option(min=1, max=64, help="Players at once; others wait.")] = 2,
+    models: Annotated[int, typer.Option(min=2, max=64, help="Models in memory at once, at most.")] = 3,
     threads: Annotated[int, typer.Option(min=1, max=64, help="CPU threads of a step.")] = 1,
 ) -> None:
     """Play a world model in the browser, with the true game one key away where there is one."""
-    from worldgen_core.play.serve import listen, serve
-    from worldgen_core.play.server import make_app
-    from worldgen_core.play.settings import LOCAL_HOSTS, ServerSettings
-    from worldgen_core.play.theatre import open_theatre
-
-    token = None if host in LOCAL_HOSTS else secrets.token_urlsafe(_TOKEN_BYTES)
-    settings = ServerSettings(host=host, port=port, token=token, max_players=players)
-    listener = listen(settings)
     found = find_model(game, dataset, model)
-    typer.echo(f"loading {found.standing}: {found.model}")
-    began = time.monotonic()
-    theatre = open_theatre(found.model, found.dataset, device=device, threads=threads)
-    facts = theatre.model_facts
+    with _loading(f"loading {found.standing}: {found.model}"):
+        # The libraries take seconds too.
+        from worldgen_core.play.serve import listen, serve
+        from worldgen_core.play.server import make_app
+        from worldgen_core.play.settings import LOCAL_HOSTS, ServerSettings
+        from worldgen_core.play.theatre import open_theatre
+
+        token = None if host in LOCAL_HOSTS else secrets.token_urlsafe(_TOKEN_BYTES)
+        settings = ServerSettings(host=host, port=port, token=token, max_players=players, max_models=models)
+        listener = listen(settings)
+        options = find_options(found)
+        theatre = open_theatre(
+            options, found.dataset, device=device, threads=threads, max_models=settings.max_models
+        )
+    about = theatre.about_first
     typer.echo(
-        f"  {facts['name']}, {facts['parameters'] / 1e6:.1f}M parameters, {len(theatre.starts)} held-out "
-        f"starts, {time.monotonic() - began:.1f} s"
+        f"  {about['name']}, {about['parameters'] / 1e6:.1f}M parameters, on {about['device']}; "
+        f"{len(options) - 1} other models to switch to"
     )
     url = address(host, listener.getsockname()[1], token)
 
@@ -59,6 +67,21 @@ def play(
             typer.launch(url)
 
     serve(make_app(theatre, settings), listener, settings, on_ready=ready)
+
+
+@contextmanager
+def _loading(what: str) -> Generator[None]:
+    """Say what is loading, and in the end how long it took; on a terminal, the seconds so far."""
+    began = time.monotonic()
+    typer.echo(what)
+    console = Console(stderr=True)
+    bar = Progress(
+        SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
+    with bar:
+        bar.add_task(what, total=None)
+        yield
+    typer.echo(f"  loaded in {time.monotonic() - began:.1f} s")
 
 
 def address(host: str, port: int, token: str | None) -> str:

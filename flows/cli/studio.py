@@ -1,4 +1,4 @@
-"""`worldgen sample`, `eval`, `compare` and `bench`: look at models and measure them."""
+"""`worldgen sample`, `eval` and `compare`: look at models and measure them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,21 @@ Dataset = Annotated[
 ]
 
 
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="What every model's trainings may take, in TFLOP; default: what `direct` takes; 0: the profile's"
+        " own steps for each.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("sample")(sample)
     app.command("eval")(evaluate)
     app.command("compare")(compare)
-    app.command("bench")(bench)
 
 
 def sample(
@@ -115,9 +124,10 @@ def compare(
     ] = "",
     device: Device = "auto",
     data: Data = "auto",
+    budget: Budget = None,
     set_: Set = [],  # noqa: B006  # typer copies it
 ) -> None:
-    """Build several models on the same data, and print their figures side by side."""
+    """Build several models on the same data with one budget, and print their figures side by side."""
     from flows.cli.server import ensure_server
     from worldgen_core.config import Overrides
     from worldgen_core.overrides import parse_assignments
@@ -131,12 +141,19 @@ def compare(
 
     overrides = Overrides(**parse_assignments(set_))
     found = compare_models(
-        game=game, profile=profile, models=names or None, data=data, device=device, overrides=overrides
+        game=game,
+        profile=profile,
+        models=names or None,
+        data=data,
+        device=device,
+        budget=budget,
+        overrides=overrides,
     )
     table = Table("", *found.models, "wanted", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in found.rows:
         table.add_row(row.name, *row.values, row.limit)
     Console(highlight=False).print(table)
+    typer.echo(f"side by side: {found.picture}")
     for model, path in found.strips.items():
         typer.echo(f"{model}: {path}")
 
@@ -147,28 +164,6 @@ def _model_name(name: str) -> ModelName:
         if name == known:
             return known
     raise typer.BadParameter(f"{name!r} is no model: {', '.join(get_args(ModelName))}.")
-
-
-def bench(
-    game: Game,
-    profile: Profile = "laptop",
-    dataset: Dataset = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Measure the champion's frames a second, latency, memory and size on this machine."""
-    from flows.cli.server import ensure_server
-
-    ensure_server(say=lambda text: typer.echo(text, err=True))
-    quiet_prefect()
-    from flows.benchmark import benchmark_champion
-
-    figures = benchmark_champion(game=game, profile=profile, dataset_name=dataset, device=device)
-    if as_json:
-        typer.echo(json.dumps(figures, indent=2))
-        return
-    for name, value in figures.items():
-        typer.echo(f"{name:<28} {value}")
 
 
 def _read_report(result: BuildResult) -> dict[str, Any]:

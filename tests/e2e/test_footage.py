@@ -130,7 +130,8 @@ def test_the_sample_is_recorded_sliced_and_learned(
     found = states(sampled[model])
     assert list(found) == [
         *("make_sample", "town-1", "slice_videos", "train_upsampler", "train_autoencoder", "encode_latents"),
-        *("train_model", "evaluate", "benchmark", "publish"),
+        *("finetune_decoder", "distil_decoder", "train_model", "attach_decoder"),
+        *("evaluate", "benchmark", "publish"),
     ]
     assert found["train_model"] == found["evaluate"] == "built"
     champion = read_champion(store.root, "pokemon", "sample")

@@ -16,18 +16,30 @@ from storage.artifacts import ArtifactStore
 from storage.champions import read_champion
 from storage.manifest import Manifest
 from tests.e2e.fingerprints import unseen_modules
-from worldgen_core.config import make_config
+from worldgen_core.config import Overrides, make_config
 from worldgen_core.names import ModelName
+from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae", "diamond", "gamengen")
+LIGHT = "diamond-vae, light decoder"
+DECODERS = ("finetune_decoder", "distil_decoder")
 
 CORES = {
     "train_agent": ("worldgen_core.agents.train:train_agent", []),
     "capture": ("worldgen_core.agents.capture:capture", ["policies"]),
     "train_autoencoder": ("worldgen_core.training.autoencoder:train_autoencoder", ["dataset"]),
     "encode_latents": ("worldgen_core.training.latents:encode_latents", ["dataset", "autoencoder"]),
+    "finetune_decoder": (
+        "worldgen_core.training.finetune_decoder:finetune_decoder",
+        ["dataset", "latents", "autoencoder"],
+    ),
+    "distil_decoder": (
+        "worldgen_core.training.distil_decoder:distil_decoder",
+        ["dataset", "latents", "autoencoder"],
+    ),
+    "attach_decoder": ("tests.e2e.audit:attach_decoder", ["model", "autoencoder"]),
     "train_model/direct": ("worldgen_core.training.direct:train_direct", ["dataset", "start"]),
     "train_model/diamond-vae": (
         "worldgen_core.training.diamond_vae:train_diamond_vae",
@@ -56,7 +68,10 @@ def built(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     root = tmp_path_factory.mktemp("smoke") / "store"
     before = os.environ.get("WORLDGEN_STORE", "")
     os.environ["WORLDGEN_STORE"] = str(root)
-    yield {"root": root, **{model: build_flappy(profile="smoke", model=model) for model in MODELS}}
+    results = {model: build_flappy(profile="smoke", model=model) for model in MODELS}
+    decoders = Overrides.model_validate({name: {"is_on": True} for name in DECODERS})
+    results[LIGHT] = build_flappy(profile="smoke", model="diamond-vae", overrides=decoders)
+    yield {"root": root, **results}
     os.environ["WORLDGEN_STORE"] = before
     shutil.rmtree(root, ignore_errors=True)
 
@@ -79,6 +94,22 @@ def test_stages_and_what_is_not_needed(built: dict[str, Any]) -> None:
     assert states["direct"]["train_upsampler"] == states["diamond"]["encode_latents"] == "not needed"
     assert states["diamond-vae"]["capture"] == "cached"
     assert list(states["direct"]) == list(states["diamond-vae"]) == list(states["diamond"])
+
+
+def test_other_decoders_leave_latents_and_world_model_as_they_are(
+    built: dict[str, Any], store: ArtifactStore
+) -> None:
+    from worldgen_core.models.load import load_world_model
+
+    states = {line.stage: line.state for line in built[LIGHT].stages}
+    made = {name for name, state in states.items() if state == "built"}
+    assert made == {*DECODERS, "attach_decoder", "evaluate", "benchmark", "publish"}
+    manifests = manifests_of(built, LIGHT)
+    assert manifests["train_model"].digest == manifests_of(built, "diamond-vae")["train_model"].digest
+    assert built[LIGHT].learned.model == manifests["attach_decoder"].ref
+    card = json.loads((store.path(manifests["attach_decoder"].ref) / "model.json").read_text())
+    assert card["num_parameters"]["autoencoder_light_decoder"] > 0
+    assert load_world_model(store.path(manifests["attach_decoder"].ref)).frame_shape == (128, 72)
 
 
 def test_second_build_saves_all_work(built: dict[str, Any], store: ArtifactStore) -> None:
@@ -169,13 +200,16 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
     owners: dict[str, ModelName] = {
         "train_autoencoder": "diamond-vae",
         "encode_latents": "diamond-vae",
+        "finetune_decoder": "diamond-vae",
+        "distil_decoder": "diamond-vae",
+        "attach_decoder": "diamond-vae",
         "train_model/diamond-vae": "diamond-vae",
         "train_upsampler": "diamond",
         "train_model/diamond": "diamond",
         "train_model/gamengen": "gamengen",
     }
     stage, model = stage_name.partition("/")[0], owners.get(stage_name, "direct")
-    manifest = manifests_of(built, model)[stage]
+    manifest = manifests_of(built, LIGHT if stage.endswith("_decoder") else model)[stage]
     core, names = CORES[stage_name]
     by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}
     inputs = [by_digest.get(manifest.key_parts.inputs.get(name, ""), "") for name in names]
@@ -184,5 +218,5 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
         "train_model": "train", "train_agent": "agent", "train_autoencoder": "autoencoder",
         "encode_latents": "latents", "train_upsampler": "upsampler",
     }  # fmt: skip
-    settings = getattr(config, sections.get(stage, stage))
+    settings = getattr(config, sections.get(stage, stage), AttachDecoderSettings())
     assert unseen_modules(core, settings, inputs, manifest, tmp_path) == []

@@ -61,7 +61,8 @@ def test_a_plan_as_json_names_every_stage_with_its_reasons(tmp_path: Path) -> No
     states = {line["stage"]: line["state"] for line in plan["stages"]}
     assert list(states) == [
         *("train_agent", "capture", "train_upsampler", "train_autoencoder", "encode_latents"),
-        *("train_model", "evaluate", "benchmark", "publish"),
+        *("finetune_decoder", "distil_decoder", "train_model", "attach_decoder"),
+        *("evaluate", "benchmark", "publish"),
     ]
     assert set(states.values()) == {"stale", "not needed"}
     assert all(line["reasons"] for line in plan["stages"])

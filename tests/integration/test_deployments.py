@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from tasks.slots import device_slot
 from tests.integration.conftest import PROJECT, Site, eventually, start_sleeper, state_of
 
-NAMES = ["build-flappy", "build-pokemon", "nightly-retrain", "compare", "benchmark"]
+NAMES = ["build-flappy", "build-pokemon", "nightly-retrain", "compare", "benchmark", "benchmark-champion"]
 
 
 def test_prefect_yaml_names_each_deployment_like_its_flow(site: Site) -> None:

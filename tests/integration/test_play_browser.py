@@ -114,6 +114,38 @@ def test_the_page_plays(browser: WebDriver) -> None:
         until(lambda: frame(browser) != before, "and plays on")
 
 
+def choose(browser: WebDriver, name: str, words: str) -> None:
+    [option] = browser.find_elements("xpath", f"//select[@name='{name}']/option[starts-with(., '{words}')]")
+    option.click()
+
+
+def test_models_and_steps_are_switched_while_one_plays(browser: WebDriver) -> None:
+    settings = ServerSettings(port=0)
+    theatre = make_theatre(load_s=1.0)
+    with BackgroundServer(make_app(theatre, settings), settings) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: frame(browser) > 5, "frames come")
+        assert "counter" in text(browser, "model")
+        choose(browser, "model", "stepper")
+        until(lambda: "loading stepper" in text(browser, "switching"), "says what is loading")
+        before = frame(browser)
+        until(lambda: "stepper" in text(browser, "model"), "the new model plays")
+        assert frame(browser) > before, "the old one went on meanwhile"
+        until(lambda: pixel(browser, "dream")[2] == 102, "its own steps")
+        choose(browser, "denoiser steps", "7")
+        until(lambda: pixel(browser, "dream")[2] == 107, "other steps")
+        press(browser, " ")
+        until(lambda: pixel(browser, "dream")[0] == 1, "keys belong to the game again")
+        choose(browser, "model", "broken")
+        until(lambda: "no such kernel" in text(browser, "switching"), "says why not")
+        until(lambda: pixel(browser, "dream")[2] == 107, "the old model plays on")
+        assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    again = ServerSettings(port=port)
+    with BackgroundServer(make_app(make_theatre(), again), again):
+        until(lambda: "stepper" in text(browser, "model"), "after a reconnection what was chosen is played")
+        until(lambda: pixel(browser, "dream")[2] == 107, "in the steps that were chosen")
+
+
 def test_the_page_fits_a_phone(browser: WebDriver) -> None:
     settings = ServerSettings(port=0)
     with BackgroundServer(make_app(make_theatre(), settings), settings) as port:

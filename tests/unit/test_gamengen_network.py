@@ -31,10 +31,10 @@ def inputs_of(made: GamengenNetwork) -> list[tuple[Tensor, Tensor, Tensor]]:
     """What the U-Net is given from now on: channels, tokens, classes."""
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def keep(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        seen.append((args[0], args[2], kwargs["class_labels"]))
+    def keep(_: object, args: tuple[Tensor, ...]) -> None:
+        seen.append((args[0], args[2], args[3]))
 
-    made.unet.register_forward_pre_hook(keep, with_kwargs=True)
+    made.unet.register_forward_pre_hook(keep)
     return seen
 
 

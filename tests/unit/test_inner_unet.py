@@ -113,7 +113,7 @@ def test_modulation_without_norm_scales_and_shifts() -> None:
     nn.init.zeros_(modulation.linear.weight)
     with torch.no_grad():
         modulation.linear.bias.copy_(torch.tensor([0.5, 1.0, -1.0, 0.0]))
-    result = modulation(torch.ones(1, 2, 1, 1), torch.zeros(1, 4))
+    result = modulation(torch.ones(1, 2, 1, 1), modulation.linear(torch.zeros(1, 4)))
     torch.testing.assert_close(result.flatten(), torch.tensor([0.5, 2.0]))
 
 

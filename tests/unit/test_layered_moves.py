@@ -152,6 +152,16 @@ def test_the_loss_is_finite_where_hardly_anything_is_known(weight: float) -> Non
     assert all(torch.isfinite(value) for value in losses.values())
 
 
+def test_the_losses_of_a_batch_in_parts_add_up() -> None:
+    samples = samples_of(scene_of([(0, 60), (RIGHT, 8), (0, 60)]))
+    batch = draw_moves(samples, GAME, SETTINGS, torch.Generator().manual_seed(1))
+    mover, num = network(), len(batch.group)
+    whole = mover_loss(mover, batch, SETTINGS)
+    parts = [mover_loss(mover, batch, SETTINGS, torch.arange(index, num, 3)) for index in range(3)]
+    for name, value in whole.items():
+        torch.testing.assert_close(torch.stack([part[name] for part in parts]).sum(), value, msg=name)
+
+
 def test_the_mover_learns_to_walk_and_to_stop() -> None:
     samples = samples_of(scene_of(long_script(12)))
     mover = network()

@@ -63,6 +63,14 @@ def test_the_loss_is_the_cross_entropy_of_asked_cells_alone() -> None:
     assert float(tile_loss(network, nothing).detach()) == 0.0
 
 
+def test_the_losses_of_a_batch_in_parts_add_up() -> None:
+    network = TileNetwork(TileArchitecture(rows=9, columns=11, embedding=4, channels=8), NUM_TILES)
+    windows = make_sampler().batch(0)
+    parts = [torch.arange(index, len(windows.shown), 3) for index in range(3)]
+    total = torch.stack([tile_loss(network, windows, rows) for rows in parts]).sum()
+    torch.testing.assert_close(total, tile_loss(network, windows))
+
+
 def test_a_network_learns_the_map() -> None:
     torch.manual_seed(0)
     network = TileNetwork(TileArchitecture(rows=9, columns=11, embedding=16, channels=48), NUM_TILES)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from worldgen_core.models.dreams import TensorDreams
-from worldgen_core.models.interface import Prediction
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams
 from worldgen_core.play.ensemble import Ensemble, Seat
+from worldgen_core.ranges import to_unit
 
 
 class Sum(TensorDreams):
@@ -33,17 +33,19 @@ class Sum(TensorDreams):
     ) -> dict[str, Tensor]:
         return {"sum": frames[:, -1, 0, 0, 0].float()}
 
-    def step(
-        self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
-    ) -> Prediction:
+    @property
+    def slots(self) -> dict[str, Slot]:
+        return {}
+
+    def advance(self, action: Int64[Tensor, " b"], truth: UInt8[Tensor, "b h w c"] | None = None) -> Imagined:
         self.gate.wait(5)
         self.batches.append(len(action))
         if (action == 99).any():
             raise ValueError("broken")
         chance = self._draw_noise(()).abs() if truth is None else truth[:, 0, 0, 0]
         self._state = {"sum": self._state["sum"] + action + chance.long()}
-        shown = self._state["sum"][:, None, None, None].expand(-1, 2, 2, 3)
-        return Prediction(shown.to(torch.uint8), None, None)
+        grey = self._state["sum"][:, None, None, None].expand(-1, 3, 2, 2)
+        return Imagined(to_unit(grey.to(torch.uint8)), None)
 
 
 def begun(seat: Seat, seed: int) -> Seat:

@@ -46,6 +46,13 @@ def hear(socket: Connection, kind: str) -> dict[str, Any]:
     raise AssertionError(f"no {kind}")
 
 
+def enter(socket: Connection) -> dict[str, Any]:
+    """Be greeted and say something: nobody gets a session before."""
+    hello = hear(socket, "hello")
+    say(socket, type="shown", serial=0)
+    return hello
+
+
 def acknowledge(socket: Connection, data: str | bytes) -> None:
     if isinstance(data, bytes):
         say(socket, type="shown", serial=HEADER.unpack_from(data)[9])
@@ -85,9 +92,9 @@ def close_code(socket: Connection) -> int:
 def test_keys_reach_the_model_and_frames_come_at_the_games_rate() -> None:
     with served() as address, play_at(address) as socket:
         began = time.monotonic()
-        hello = hear(socket, "hello")
+        hello = enter(socket)
         assert hello["keymap"]["Space"] == 1
-        assert hello["starts"][0]["id"] == "held-out"
+        assert hear(socket, "model")["starts"][0]["id"] == "held-out"
         say(socket, type="hold", action=1, press=7)
         headers = [HEADER.unpack_from(data) for data in frames(socket, 30)]
         assert headers[-1][8] <= (time.monotonic() - began + 0.3) * 30, "never faster than 30 frames/s"
@@ -97,7 +104,7 @@ def test_keys_reach_the_model_and_frames_come_at_the_games_rate() -> None:
 
 def test_views_context_pause_and_step() -> None:
     with served() as address, play_at(address) as socket:
-        hear(socket, "hello")
+        enter(socket)
         say(socket, type="do", what="pause")
         say(socket, type="show", view="both", context=True, same_chance=True)
         data = frame_where(socket, lambda header: header[2] & 4 and header[6] == 3)
@@ -112,7 +119,7 @@ def test_views_context_pause_and_step() -> None:
 
 def test_a_recording_is_downloaded() -> None:
     with served() as address, play_at(address) as socket:
-        hear(socket, "hello")
+        enter(socket)
         say(socket, type="do", what="record")
         frames(socket, 8)
         say(socket, type="do", what="stop")
@@ -127,6 +134,7 @@ def test_a_recording_is_downloaded() -> None:
 
 def test_a_slow_reader_gets_no_more_than_a_few_frames() -> None:
     with served(max_frames_in_flight=3) as address, play_at(address) as socket:
+        enter(socket)
         serials: list[int] = []
         with contextlib.suppress(TimeoutError):
             for _ in range(100):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,7 @@ from worldgen_core.config import make_config
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.models.autoencoder import FrameAutoencoder
 from worldgen_core.models.latent_space import SdVaeArchitecture, load_latent_space
-from worldgen_core.models.sd_vae import CONFIG_FILE, WEIGHTS_FILE, SdVae, load_sd_vae
-from worldgen_core.models.sd_vae_settings import SdVaeSettings
+from worldgen_core.models.sd_vae import CONFIG_FILE, WEIGHTS_FILE, SdVae, SdVaeSettings, load_sd_vae
 from worldgen_core.progress import silent
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
@@ -30,13 +30,14 @@ TINY = SdVaeSettings(channels=(4, 8), num_blocks=1, num_groups=2)
 def write_folder(folder: Path) -> AutoencoderKL:
     """A small AutoencoderKL as diffusers saves it."""
     torch.manual_seed(0)
-    network = AutoencoderKL(
-        block_out_channels=(4, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        layers_per_block=1,
-        norm_num_groups=2,
-    )
+    sizes: dict[str, Any] = {
+        "block_out_channels": (4, 8),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+    }
+    network = AutoencoderKL(**sizes)
     network.save_pretrained(folder)
     return network.eval()
 
@@ -57,9 +58,9 @@ def test_a_folder_of_diffusers_gives_the_same_latents_and_frames(tmp_path: Path)
     assert isinstance(ours, FrameAutoencoder)
     assert ours.settings == TINY
     assert (ours.factor, ours.num_latent_channels) == (2, 4)
-    posterior = theirs.encode(frames(), return_dict=False)[0]
+    posterior: Any = theirs.encode(frames(), return_dict=False)[0]
     torch.testing.assert_close(ours.encode(frames()), posterior.mean)
-    z = posterior.mean
+    z: Any = posterior.mean
     torch.testing.assert_close(ours.decode(z), theirs.decode(z, return_dict=False)[0])
     drawn = ours.draw(frames(), torch.Generator().manual_seed(2))
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(2))

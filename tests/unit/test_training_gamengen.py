@@ -247,9 +247,7 @@ def test_a_share_of_the_contexts_is_dropped_whole(share: float) -> None:
 def test_noise_on_the_context_goes_up_to_its_limit_and_is_told() -> None:
     made = network()
     told: list[Tensor] = []
-    made.unet.register_forward_pre_hook(
-        lambda _, __, kwargs: told.append(kwargs["class_labels"]), with_kwargs=True
-    )
+    made.unet.register_forward_pre_hook(lambda _, args: told.append(args[3]))
     seen, windows = seen_by(made), batch(unroll=1, b=3000)
     losses(windows, made, drop_share=0.0)
     num = SHAPE[0]

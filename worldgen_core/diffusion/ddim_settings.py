@@ -29,6 +29,10 @@ class DdimSettings(BaseModel):
     """How far to go from what the network says without past frames to what it says with them: 1 is what it
     says with them, at half the cost; more makes the past count more."""
 
+    def with_steps(self, num_steps: int | None) -> DdimSettings:
+        """These settings with another number of steps; None keeps it."""
+        return self if num_steps is None else self.model_copy(update={"num_steps": num_steps})
+
     @property
     def num_rows(self) -> int:
         """Rows of the network's batch for one frame and step."""

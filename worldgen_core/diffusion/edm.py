@@ -14,6 +14,8 @@ from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from worldgen_core.rows import normal
+
 
 class EdmSettings(BaseModel):
     """Constants of the preconditioning and of the noise levels seen in training."""
@@ -66,8 +68,7 @@ def training_sigma(
     num: int, settings: EdmSettings, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> Float32[Tensor, " b"]:
     """Draw `num` noise levels from the clipped log-normal distribution that EDM trains on."""
-    normal = torch.randn(num, generator=generator)
-    sigma = (normal * settings.scale + settings.loc).exp()
+    sigma = (normal((num,), generator) * settings.scale + settings.loc).exp()
     return sigma.clamp(settings.sigma_min, settings.sigma_max).to(device)
 
 
@@ -83,6 +84,6 @@ def add_noise(
     Noise is drawn on the CPU from `generator`, so every device sees the same.
     """
     b, c = x.shape[:2]
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
-    offset = torch.randn(b, c, 1, 1, generator=generator).to(x.device)
+    noise = normal(x.shape, generator).to(x.device)
+    offset = normal((b, c, 1, 1), generator).to(x.device)
     return x + sigma[:, None, None, None] * noise + sigma_offset_noise * offset

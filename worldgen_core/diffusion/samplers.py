@@ -52,6 +52,10 @@ class SamplerSettings(BaseModel):
             raise ValueError(f"sigma_min ({self.sigma_min}) must be below sigma_max ({self.sigma_max})")
         return self
 
+    def with_steps(self, num_steps: int | None) -> SamplerSettings:
+        """These settings with another number of steps; None keeps it."""
+        return self if num_steps is None else self.model_copy(update={"num_steps": num_steps})
+
     @property
     def num_evaluations(self) -> int:
         """Network calls a sample."""

@@ -7,7 +7,6 @@ does not.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,10 @@ from worldgen_core.device import choose_device
 from worldgen_core.evaluation import benchmark_process
 from worldgen_core.evaluation.settings import BenchmarkSettings
 from worldgen_core.models.card import read_card
-from worldgen_core.models.load import load_world_model
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.python_child import child_environment
+from worldgen_core.runtime.open import open_fast
 
 
 def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: Progress) -> Outcome:
@@ -31,10 +31,13 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
     """
     card = read_card(model)
     device = choose_device(settings.device).type
-    # Opened here as well, because an error in the other process would lose its type.
-    load_world_model(model, device)
+    # Opened here as well, because an error in the other process would lose its type; and what is measured to
+    # choose a backend is then no part of the other process's memory.
+    backend = open_fast(
+        model, settings.device, backend=settings.backend, threads=settings.num_threads
+    ).backend
     progress(ProgressEvent("repeats", 0, settings.num_repeats))
-    timings = _measure(settings.model_copy(update={"device": device}), model)
+    timings = _measure(settings.model_copy(update={"device": device, "backend": backend}), model)
     progress(ProgressEvent("repeats", settings.num_repeats, settings.num_repeats))
     facts = {
         "model": card.model,
@@ -57,7 +60,7 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
             "frames_per_s_passed": timings["frames_per_s"] >= settings.min_frames_per_s,
         }
         | _better_still(settings),
-        headline=f"{timings['frames_per_s']:.0f} frames/s on {where}",
+        headline=f"{timings['frames_per_s']:.0f} frames/s on {where}, {backend}",
     )
 
 
@@ -68,9 +71,6 @@ def _better_still(settings: BenchmarkSettings) -> dict[str, float]:
 
 def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
     """Run the measurement in a fresh process, so that its memory is the model's and not the caller's."""
-    # The child must find the packages that this process found, installed or not.
-    folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    search_path = os.pathsep.join(filter(None, folders))
     with tempfile.TemporaryDirectory(prefix="worldgen-benchmark-") as folder:
         result = Path(folder) / "timings.json"
         command = [
@@ -83,7 +83,7 @@ def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
         ]
         child = subprocess.run(
             command,
-            env={**os.environ, "PYTHONPATH": search_path},
+            env=child_environment(),
             capture_output=True,
             text=True,
             check=False,

@@ -23,6 +23,8 @@ class Entrant:
     """Metrics of stage `benchmark`."""
     training_s: float
     """Seconds that the training took, autoencoder, latents and upsampler included."""
+    training_flops: int
+    """Operations of the networks in these trainings."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def compare(entrants: Sequence[Entrant]) -> list[Row]:
         Row("latency p95, ms", tuple(_number(one.timings.get("latency_ms_p95")) for one in entrants)),
         Row("memory, MB", tuple(_number(one.timings.get("peak_memory_mb")) for one in entrants)),
         Row("parameters", tuple(f"{one.facts['num_parameters']:,}" for one in entrants)),
+        Row("training, TFLOP", tuple(_number(one.training_flops / 1e12) for one in entrants)),
         Row("training, s", tuple(_number(one.training_s) for one in entrants)),
     ]
 

@@ -42,6 +42,11 @@ def write_filmstrip(starts: Starts, dream: Dream, path: Path, *, scale: int) -> 
     _save_png(_draw_strips(strips, [str(after) for after in afters], scale), path)
 
 
+def write_strips(strips: Sequence[Strip], captions: Sequence[str], path: Path, *, scale: int) -> None:
+    """Rows of frames, each with its name, below the captions of their columns."""
+    _save_png(_draw_strips(strips, captions, scale), path)
+
+
 def write_walks(walks: Sequence[Walk], path: Path, *, scale: int) -> None:
     """The recording above the dream, at even distances, of a few walks."""
     num_frames = len(walks[0].action)
@@ -137,18 +142,19 @@ def _label(axes: Axes, title: str, below: str) -> None:
 
 def _draw_strips(strips: Sequence[Strip], captions: Sequence[str], scale: int) -> Image.Image:
     height, width = (side * scale for side in strips[0][1][0].shape[:2])
-    size = (_LEFT + len(captions) * (width + _GAP), _TOP + len(strips) * (height + _GAP))
+    left = max(_LEFT, *(8 * len(name) + 12 for name, _ in strips))
+    size = (left + len(captions) * (width + _GAP), _TOP + len(strips) * (height + _GAP))
     page = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(14)
     for column, caption in enumerate(captions):
-        x = _LEFT + column * (width + _GAP)
+        x = left + column * (width + _GAP)
         draw.text((x + width // 2, _TOP // 2), caption, fill="black", font=font, anchor="mm")
     for i, (name, frames) in enumerate(strips):
         y = _TOP + i * (height + _GAP)
-        draw.text((_LEFT // 2, y + height // 2), name, fill="black", font=font, anchor="mm")
+        draw.text((left // 2, y + height // 2), name, fill="black", font=font, anchor="mm")
         for column, frame in enumerate(frames):
-            page.paste(enlarge(frame, scale), (_LEFT + column * (width + _GAP), y))
+            page.paste(enlarge(frame, scale), (left + column * (width + _GAP), y))
     return page
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.evaluation import tile_settings
 from worldgen_core.evaluation.tile_settings import TileSettings
-from worldgen_core.names import DeviceName, ModelName
+from worldgen_core.names import BackendChoice, DeviceName, ModelName
 from worldgen_core.neutral import NEUTRAL
 
 TILE_GAMES = ("overworld", "pokemon")
@@ -118,6 +118,8 @@ class BenchmarkSettings(BaseModel):
     """Which architecture is measured; the staleness of the stage follows its code."""
     device: DeviceName = "cpu"
     """Device to measure on."""
+    backend: BackendChoice = "auto"
+    """What computes the frames; "auto" takes the fastest that is right on the machine, as play does."""
     num_threads: int = Field(default=1, ge=1, le=64)
     """Threads of torch; the figure people compare is that of one core."""
     num_warmup_frames: int = Field(default=20, ge=1)

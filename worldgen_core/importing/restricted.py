@@ -6,7 +6,6 @@ older formats, bare pickles, and whatever else a file may be are refused unread.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from torch import Tensor
 from worldgen_core.errors import CheckpointError
 from worldgen_core.importing import pickle_child
 from worldgen_core.models.weights import read_safetensors
+from worldgen_core.python_child import child_environment
 
 NEXT_STEP = "name the file as its authors published it, or a safetensors copy of it"
 MAX_BYTES = 8 << 30
@@ -34,14 +34,11 @@ def read_foreign_weights(path: Path) -> dict[str, Tensor]:
     _check_archive(path)
     with tempfile.TemporaryDirectory(prefix="worldgen-import-") as folder:
         out = Path(folder) / "weights.safetensors"
-        search_path = os.pathsep.join(
-            filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
-        )
         command = [sys.executable, "-m", pickle_child.__name__, str(path.resolve()), str(out)]
         try:
             child = subprocess.run(
                 command,
-                env={**os.environ, "PYTHONPATH": search_path},
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -18,6 +18,8 @@ from torch.nn import functional
 
 from worldgen_core.diffusion.losses import kl_to_standard_normal
 from worldgen_core.models.blocks import depth_to_space, space_to_depth
+from worldgen_core.models.recompute import Recomputable
+from worldgen_core.rows import normal
 
 
 class LatentDraw(NamedTuple):
@@ -108,7 +110,7 @@ class KlAutoencoder(nn.Module):
         mean, log_variance = self._encoded(obs).chunk(2, dim=1)
         # Bounds as in latent diffusion: outside them exp() helps nobody.
         log_variance = log_variance.clamp(-20.0, 10.0)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = normal(mean.shape, generator).to(mean.device)
         z = mean + (log_variance / 2).exp() * noise
         return LatentDraw(z, kl_to_standard_normal(mean, log_variance))
 
@@ -120,7 +122,7 @@ class KlAutoencoder(nn.Module):
         return self.encoder(space_to_depth(obs - self.background, self.factor)).float()
 
 
-class PlainBlock(nn.Module):
+class PlainBlock(Recomputable):
     """Residual block of two 3x3 convolutions; a fresh one is the identity."""
 
     def __init__(self, width: int) -> None:

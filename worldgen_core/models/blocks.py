@@ -11,6 +11,8 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldgen_core.models.recompute import Recomputable
+
 
 def space_to_depth(obs: Float32[Tensor, "b c h w"], block: int) -> Float32[Tensor, "b c2 h2 w2"]:
     """Turn every block x block patch into one cell with `c * block * block` channels."""
@@ -23,7 +25,7 @@ def depth_to_space(cells: Float32[Tensor, "b c2 h2 w2"], block: int) -> Float32[
     return rearrange(cells, "b (p q c) h w -> b c (h p) (w q)", p=block, q=block)
 
 
-class ModulatedBlock(nn.Module):
+class ModulatedBlock(Recomputable):
     """Residual block of two 3x3 convolutions whose middle is scaled and shifted by a condition vector.
 
     No normalisation layers: the second convolution starts at zero, so a fresh block is the identity, and a

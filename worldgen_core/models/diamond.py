@@ -8,6 +8,8 @@ upsampler.safetensors.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,12 +19,12 @@ from torch import Tensor
 
 from worldgen_core.device import choose_device
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import TensorDreams, appended
-from worldgen_core.models.interface import Prediction
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, appended
 from worldgen_core.models.pixel_denoiser import PixelDenoiser, PixelStageSettings, draw_frame
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.models.upsampler import DiamondCardSettings, Upsampler, build_upsampler, shrunk
 from worldgen_core.names import DeviceName
-from worldgen_core.ranges import to_u8, to_unit
+from worldgen_core.ranges import to_unit
 
 
 class DiamondWorldModel(TensorDreams):
@@ -37,6 +39,8 @@ class DiamondWorldModel(TensorDreams):
     ) -> None:
         super().__init__("diamond", device)
         assert denoiser.num_actions is not None
+        denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
+        upsampler.denoiser.unet = self._upsampling = PlayedUnet(upsampler.denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._upsampler = upsampler.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._stage = stage
@@ -45,6 +49,19 @@ class DiamondWorldModel(TensorDreams):
         self.num_actions = denoiser.num_actions
         self.frame_shape = upsampler.full_size
         self.takes_chance_from_truth = False
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame of each stage; see `CanChangeSteps`."""
+        upsampler = self._upsampler.settings.stage.sampler.num_steps
+        return {"denoiser": self._stage.sampler.num_steps, "upsampler": upsampler}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> DiamondWorldModel:
+        """A twin that draws in other numbers of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._stage = self._stage.with_steps(num_steps.get("denoiser"))
+        other._upsampler = self._upsampler.with_steps(num_steps.get("upsampler"))
+        return other
 
     def _begin(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
@@ -58,27 +75,30 @@ class DiamondWorldModel(TensorDreams):
             "act": actions[:, actions.shape[1] - num_low + 1 :],
         }
 
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The U-Nets of both stages."""
+        return {"unet": Slot(self._unet, "body"), "upsampler": Slot(self._upsampling, "body")}
+
     @torch.inference_mode()
-    def step(
+    def advance(
         self,
         action: Int64[Tensor, " b"],
-        *,
         truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
-    ) -> Prediction:
+    ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         state = self._state
         act = torch.cat([state["act"], action.to(self._device)[:, None]], dim=1)
         low = draw_frame(self._denoiser, state["low"], act, self._stage, self._draw_noise)
         full = self._upsampler.draw(state["full"], low, self._draw_noise)
         has_head = self._denoiser.end_head is not None
-        end = torch.sigmoid(self._denoiser.end_logit(state["low"][:, -1], low)).cpu() if has_head else None
+        end_logit = self._denoiser.end_logit(state["low"][:, -1], low) if has_head else None
         self._state = {
             "low": appended(state["low"], low),
             "full": appended(state["full"], full),
             "act": act[:, 1:],
         }
-        frame = rearrange(to_u8(full), "b c h w -> b h w c").contiguous()
-        return Prediction(frame.cpu(), reward=None, terminated=end)
+        return Imagined(full, end_logit)
 
 
 def load(folder: Path, card: ModelCard, device: DeviceName) -> DiamondWorldModel:

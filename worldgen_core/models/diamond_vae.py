@@ -7,6 +7,8 @@ clamped. A model folder holds the denoiser (model.json, model.safetensors) and t
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,11 +19,11 @@ from torch import Tensor
 from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import appended
-from worldgen_core.models.interface import Prediction
+from worldgen_core.models.dreams import Imagined, Slot, appended
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_dreams import LatentDreams
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import DeviceName
 
 
@@ -43,18 +45,34 @@ class DiamondVaeWorldModel(LatentDreams):
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
         super().__init__("diamond-vae", space, device)
+        denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._sampler = sampler
         self.num_context_frames = denoiser.num_context_frames
         self.num_actions = denoiser.num_actions
 
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame; see `CanChangeSteps`."""
+        return {"denoiser": self._sampler.num_steps}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> DiamondVaeWorldModel:
+        """A twin that draws in another number of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
+        return other
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The denoiser's U-Net and the decoder."""
+        return {"unet": Slot(self._unet, "body"), "decoder": Slot(self._space.network, "decoder")}
+
     @torch.inference_mode()
-    def step(
+    def advance(
         self,
         action: Int64[Tensor, " b"],
-        *,
         truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
-    ) -> Prediction:
+    ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
         context = LatentContext(self._state["z"], act, torch.zeros(len(act), device=self._device))
@@ -63,9 +81,9 @@ class DiamondVaeWorldModel(LatentDreams):
             lambda: self._draw_noise(self._space.latent_shape),
             self._sampler,
         )
-        end = torch.sigmoid(self._denoiser.end_logit(context, z))
+        end_logit = self._denoiser.end_logit(context, z)
         self._state = {"z": appended(self._state["z"], z), "act": act[:, 1:]}
-        return Prediction(self._shown(z), reward=None, terminated=end.cpu())
+        return Imagined(self._space.decode(z), end_logit)
 
 
 def build(card: ModelCard, latent_shape: tuple[int, int, int]) -> tuple[LatentDenoiser, SamplerSettings]:

@@ -1,17 +1,24 @@
-"""What world models share whose dreams are tensors: their state, beginning anew row by row, and chance."""
+"""What world models share whose dreams are tensors: their state, beginning anew row by row, and chance.
+
+Owns also the way from a predicted picture to a shown frame, and the slots in which a model keeps its
+networks, so that worldgen_core/runtime can put faster ones there.
+"""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Float32, Int64, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldgen_core.errors import ContextLengthError
 from worldgen_core.models.interface import Prediction
+from worldgen_core.ranges import to_u8
 from worldgen_core.seeds import derive_seed
 
 
@@ -20,6 +27,30 @@ class Dreams(NamedTuple):
 
     tensors: dict[str, Tensor]
     generators: list[torch.Generator]
+
+
+class Imagined(NamedTuple):
+    """A predicted frame before it is rounded, in [-1, 1]; the logit of its ending a life, if learnt."""
+
+    obs: Float32[Tensor, "b c h w"]
+    end_logit: Float32[Tensor, " b"] | None
+
+
+class Slot(NamedTuple):
+    """Where a model keeps a network that takes and returns tensors alone, batch axis first."""
+
+    owner: object
+    attribute: str
+
+    @property
+    def network(self) -> nn.Module:
+        """What is there now."""
+        found: nn.Module = getattr(self.owner, self.attribute)
+        return found
+
+    def put(self, network: nn.Module) -> None:
+        """Replace it by one that computes the same."""
+        setattr(self.owner, self.attribute, network)
 
 
 def join(parts: Sequence[Dreams]) -> Dreams:
@@ -51,6 +82,17 @@ class TensorDreams(ABC):
         self._generators: list[torch.Generator] = []
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    def twin(self) -> TensorDreams:
+        """Another with the same networks and no dreams yet; see `CanTwin`."""
+        other = copy.copy(self)
+        other._state, other._generators = {}, []
+        return other
+
+    @property
     def dreams(self) -> Dreams:
         """The state of the dreams that it dreams now."""
         return Dreams(self._state, self._generators)
@@ -65,11 +107,21 @@ class TensorDreams(ABC):
     ) -> dict[str, Tensor]:
         """The state after a context, on the model's device."""
 
+    @property
     @abstractmethod
+    def slots(self) -> dict[str, Slot]:
+        """The networks in which a frame's time goes, by name."""
+
+    @abstractmethod
+    def advance(self, action: Int64[Tensor, " b"], truth: UInt8[Tensor, "b h w c"] | None = None) -> Imagined:
+        """Move every dream on by a frame, on the model's device; see `WorldModel.step`."""
+
+    @torch.inference_mode()
     def step(
         self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
     ) -> Prediction:
         """Dream the next frame; see `WorldModel.step`."""
+        return shown(self.advance(action, truth))
 
     @torch.inference_mode()
     def reset(
@@ -110,6 +162,13 @@ class TensorDreams(ABC):
         """Unit noise; every dream draws its own, so the others in a batch do not change it."""
         rows = [torch.randn(shape, generator=generator) for generator in self._generators]
         return torch.stack(rows).to(self._device)
+
+
+def shown(imagined: Imagined) -> Prediction:
+    """What a player sees of it, on the CPU."""
+    frame = rearrange(to_u8(imagined.obs), "b c h w -> b h w c").contiguous()
+    end = None if imagined.end_logit is None else torch.sigmoid(imagined.end_logit).cpu()
+    return Prediction(frame.cpu(), reward=None, terminated=end)
 
 
 def appended(past: Tensor, newest: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ are neither clamped nor noised.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,10 +19,9 @@ from worldgen_core.device import choose_device
 from worldgen_core.diffusion.ddim import draw, make_scheduler
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import appended
+from worldgen_core.models.dreams import Imagined, Slot, appended
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.gamengen_settings import GamengenCardSettings
-from worldgen_core.models.interface import Prediction
 from worldgen_core.models.latent_dreams import LatentDreams
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
 from worldgen_core.names import DeviceName
@@ -39,13 +40,28 @@ class GamengenWorldModel(LatentDreams):
         self.num_context_frames = network.num_context_frames
         self.num_actions = network.num_actions
 
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame; see `CanChangeSteps`."""
+        return {"denoiser": self._sampler.num_steps}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> GamengenWorldModel:
+        """A twin that draws in another number of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
+        return other
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The U-Net and the decoder."""
+        return {"unet": Slot(self._network, "unet"), "decoder": Slot(self._space.network, "decoder")}
+
     @torch.inference_mode()
-    def step(
+    def advance(
         self,
         action: Int64[Tensor, " b"],
-        *,
         truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
-    ) -> Prediction:
+    ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
         clean = torch.zeros(len(act), dtype=torch.int64, device=self._device)
@@ -56,9 +72,9 @@ class GamengenWorldModel(LatentDreams):
             self._draw_noise(self._space.latent_shape),
             num_steps=self._sampler.num_steps,
         )
-        end = torch.sigmoid(self._network.end_logit(context, z))
+        end_logit = self._network.end_logit(context, z)
         self._state = {"z": appended(self._state["z"], z), "act": act[:, 1:]}
-        return Prediction(self._shown(z), reward=None, terminated=end.cpu())
+        return Imagined(self._space.decode(z), end_logit)
 
 
 def load(folder: Path, card: ModelCard, device: DeviceName) -> GamengenWorldModel:

@@ -12,11 +12,25 @@ from typing import NamedTuple
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from einops import rearrange
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from worldgen_core.models.end_head import EndHead
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
+
+
+class ToldUnet(UNet2DConditionModel):
+    """diffusers' U-Net, called with tensors alone; the noise on the context is its class."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  # fewer inputs, tensors alone
+        self,
+        pictures: Float[Tensor, "b c_in h w"],
+        level: Int64[Tensor, " b"],
+        tokens: Float[Tensor, "b t s"],
+        bucket: Int64[Tensor, " b"],
+    ) -> Float[Tensor, "b c h w"]:
+        """Return v, in the precision of the products."""
+        return super().forward(pictures, level, tokens, class_labels=bucket, return_dict=False)[0]
 
 
 class GamengenContext(NamedTuple):
@@ -63,10 +77,7 @@ class GamengenNetwork(nn.Module):
         if self.places is not None:
             seen.append(self.places.expand(len(x), -1, -1, -1))
         tokens = self.action_tokens(context.act) + self.token_places
-        said = self.unet(
-            torch.cat(seen, dim=1), level, tokens, class_labels=context.bucket, return_dict=False
-        )
-        return said[0].float()
+        return self.unet(torch.cat(seen, dim=1), level, tokens, context.bucket).float()
 
     def guided(
         self,
@@ -107,11 +118,11 @@ def without_frames(context: GamengenContext) -> GamengenContext:
 
 def make_unet(
     settings: GamengenUnetSettings, *, num_channels_in: int, num_channels_out: int, num_noise_buckets: int
-) -> UNet2DConditionModel:
-    """Return diffusers' U-Net with fresh weights; the noise on the context is its class."""
+) -> ToldUnet:
+    """Return diffusers' U-Net with fresh weights."""
     down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in settings.attention]
     up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(settings.attention)]
-    return UNet2DConditionModel(
+    return ToldUnet(
         in_channels=num_channels_in,
         out_channels=num_channels_out,
         block_out_channels=settings.channels,

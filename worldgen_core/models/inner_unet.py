@@ -10,6 +10,7 @@ and GroupNorm can be switched off, for small networks on a CPU.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -18,6 +19,8 @@ from jaxtyping import Float, Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+
+from worldgen_core.models.recompute import Recomputable
 
 CHANNELS_PER_GROUP = 32
 CHANNELS_PER_HEAD = 8
@@ -100,11 +103,29 @@ class InnerUnet(nn.Module):
 
         Guides follow the past frames in `prev_obs`.
         """
+        modulations = self.modulations(c_noise, c_noise_context, prev_act)
+        return self.body(stacked(prev_obs, x), modulations).float()
+
+    def body(
+        self, pictures: Float[Tensor, "b c h w"], modulations: Float[Tensor, "b m"]
+    ) -> Float[Tensor, "b c_out h w"]:
+        """Return F from stacked pictures and ready modulations."""
+        x = self.conv_in(pictures)
+        x = self.unet(x if self.position is None else x + self.position, modulations)
+        return self.conv_out(functional.silu(self.norm_out(x)))
+
+    def modulations(
+        self,
+        c_noise: Float32[Tensor, " b"],
+        c_noise_context: Float32[Tensor, " b"],
+        prev_act: Int64[Tensor, "b t"] | None,
+    ) -> Float[Tensor, "b m"]:
+        """Return scales and shifts of all blocks in a row, in the order in which they are used.
+
+        With discrete actions and a fixed schedule they are few: see `models/played_unet.py`.
+        """
         cond = self.condition(c_noise, c_noise_context, prev_act)
-        x = torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
-        x = self.conv_in(x)
-        x = self.unet(x if self.position is None else x + self.position, cond)
-        return self.conv_out(functional.silu(self.norm_out(x))).float()
+        return torch.cat([modulation.linear(cond) for modulation in self.unet.modulations()], dim=1)
 
     def condition(
         self,
@@ -117,6 +138,13 @@ class InnerUnet(nn.Module):
         if self.action_embedding is not None:
             cond = cond + rearrange(self.action_embedding(prev_act), "b t e -> b (t e)")
         return self.cond_mlp(cond)
+
+
+def stacked(
+    prev_obs: Float[Tensor, "b t c h w"], x: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b t_and_one_times_c h w"]:
+    """Return context pictures and noisy sample on one channel axis, as the U-Net takes them."""
+    return torch.cat([rearrange(prev_obs, "b t c h w -> b (t c) h w"), x], dim=1)
 
 
 class Unet(nn.Module):
@@ -147,22 +175,31 @@ class Unet(nn.Module):
             if weight.ndim > 1:
                 nn.init.orthogonal_(weight)
 
-    def forward(self, x: Float[Tensor, "b c h w"], cond: Float[Tensor, "b e"]) -> Float[Tensor, "b c h w"]:
+    def modulations(self) -> list[Modulation]:
+        """Return every block's two modulations, in the order in which `forward` uses them."""
+        return [module for module in self.modules() if isinstance(module, Modulation)]
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], modulations: Float[Tensor, "b m"]
+    ) -> Float[Tensor, "b c h w"]:
         """Return features of the input's size; odd sizes are padded for the halvings, then cropped."""
+        widths = [modulation.linear.out_features for modulation in self.modulations()]
+        parts = modulations.split(widths, dim=1)
+        pairs = iter(zip(parts[::2], parts[1::2], strict=True))
         height, width = x.shape[-2:]
         multiple = 2**self.num_halvings
         x = functional.pad(x, (0, -width % multiple, 0, -height % multiple))
         skips: list[list[Tensor]] = []
         for level, stack in enumerate(self.down):
             x = x if level == 0 else self.shrink[level - 1](x)
-            outputs = [x, *stack(x, cond)]
+            outputs = [x, *stack(x, pairs)]
             x = outputs[-1]
             skips.append(outputs)
-        x = self.middle(x, cond)[-1]
+        x = self.middle(x, pairs)[-1]
         for level, stack in enumerate(self.up):
             if level > 0:
                 x = self.grow[level - 1](functional.interpolate(x, scale_factor=2.0, mode="nearest"))
-            x = stack(x, cond, skips.pop()[::-1])[-1]
+            x = stack(x, pairs, skips.pop()[::-1])[-1]
         return x[..., :height, :width]
 
 
@@ -178,17 +215,19 @@ class Stack(nn.Module):
             for width_in, width_out in widths
         )
 
-    def forward(self, x: Tensor, cond: Tensor, skips: list[Tensor] | None = None) -> list[Tensor]:
-        """Return the output of every block."""
+    def forward(
+        self, x: Tensor, pairs: Iterator[tuple[Tensor, Tensor]], skips: list[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Return the output of every block; each takes the next pair of modulations."""
         outputs: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             x = x if skips is None else torch.cat([x, skips[index]], dim=1)
-            x = block(x, cond)
+            x = block(x, *next(pairs))
             outputs.append(x)
         return outputs
 
 
-class Block(nn.Module):
+class Block(Recomputable):
     """Two modulated convolutions around a residual, then self-attention where asked for."""
 
     def __init__(
@@ -208,16 +247,16 @@ class Block(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+    def forward(self, x: Tensor, modulation1: Tensor, modulation2: Tensor) -> Tensor:
         """Return features of the output width."""
         residual = self.project(x)
-        x = self.conv1(functional.silu(self.modulate1(x, cond)))
-        x = self.conv2(functional.silu(self.modulate2(x, cond)))
+        x = self.conv1(functional.silu(self.modulate1(x, modulation1)))
+        x = self.conv2(functional.silu(self.modulate2(x, modulation2)))
         return self.attention(x + residual)
 
 
 class Modulation(nn.Module):
-    """Scale and shift a channel by the conditioning vector, after GroupNorm where that is on."""
+    """Scale and shift a channel by what `linear` makes of the condition, after GroupNorm where that is on."""
 
     def __init__(self, width: int, cond_channels: int, *, has_group_norm: bool) -> None:
         super().__init__()
@@ -225,11 +264,11 @@ class Modulation(nn.Module):
         self.has_group_norm = has_group_norm
         self.linear = nn.Linear(cond_channels, 2 * width)
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        """Return the modulated features."""
+    def forward(self, x: Tensor, scale_and_shift: Tensor) -> Tensor:
+        """Return the modulated features; scales and shifts, (b, 2 c), are the result of `linear`."""
         if self.has_group_norm:
             x = functional.group_norm(x, self.num_groups, eps=NORM_EPS)
-        scale, shift = self.linear(cond)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = scale_and_shift[:, :, None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
 
 
@@ -247,9 +286,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` plus what each place gathered. Axes: k of q/k/v, n heads, d head width."""
         height, normalised = x.shape[2], self.norm(x)
-        query, key, value = rearrange(
+        heads = rearrange(
             self.query_key_value(normalised), "b (k n d) h w -> k b n (h w) d", k=3, n=self.num_heads
         )
+        query, key, value = heads.unbind(0)
         gathered = functional.scaled_dot_product_attention(query, key, value)
         base = normalised if self.adds_to_normalised else x
         return base + self.out(rearrange(gathered, "b n (h w) d -> b (n d) h w", h=height))

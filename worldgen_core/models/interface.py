@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float32, Int64, UInt8
@@ -75,4 +76,27 @@ class CanRestart(Protocol):
         seed: int,
     ) -> None:
         """Do for the given rows of the batch what `WorldModel.reset` does for all."""
+        ...
+
+
+@runtime_checkable
+class CanTwin(Protocol):
+    """A world model of which several can dream apart while the networks are in memory once."""
+
+    def twin(self) -> WorldModel:
+        """Another with the same networks; it must be reset before its first step."""
+        ...
+
+
+@runtime_checkable
+class CanChangeSteps(Protocol):
+    """A world model that draws a frame in sampler steps, and in another number of them if asked."""
+
+    @property
+    def num_steps(self) -> Mapping[str, int]:
+        """Sampler steps a frame, by part: "denoiser", "upsampler"."""
+        ...
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> CanTwin:
+        """A twin that draws every part of `num_steps` in so many steps; parts not named keep theirs."""
         ...

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from worldgen_core.diffusion.edm import EdmSettings, preconditioners
 from worldgen_core.models.end_head import EndHead
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
+from worldgen_core.models.played_unet import PlayedUnet
 
 
 class LatentDenoiserSettings(BaseModel):
@@ -54,7 +55,7 @@ class LatentDenoiser(nn.Module):
         self.latent_shape = latent_shape
         self.num_actions = num_actions
         self.num_context_frames = settings.unet.num_context_frames
-        self.unet = InnerUnet(
+        self.unet: InnerUnet | PlayedUnet = InnerUnet(
             settings.unet,
             num_channels=num_channels,
             num_actions=num_actions,
@@ -70,6 +71,11 @@ class LatentDenoiser(nn.Module):
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         output = self.raw(factors.c_in * x, factors.c_noise, context)
         return factors.c_skip * x + factors.c_out * output
+
+    @property
+    def own_unet(self) -> InnerUnet:
+        """The U-Net that is trained."""
+        return self.unet.unet if isinstance(self.unet, PlayedUnet) else self.unet
 
     def raw(
         self, x: Float32[Tensor, "b c h w"], c_noise: Float32[Tensor, " b"], context: LatentContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from worldgen_core.models.dreams import TensorDreams
@@ -31,8 +31,5 @@ class LatentDreams(TensorDreams):
     def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
         """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
         obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
-        return self._shown(self._space.encode(obs))
-
-    def _shown(self, z: Float32[Tensor, "b c h_z w_z"]) -> UInt8[Tensor, "b h w 3"]:
-        """The frames of latents, on the CPU's side."""
-        return rearrange(to_u8(self._space.decode(z)), "b c h w -> b h w c").contiguous().cpu()
+        shown = to_u8(self._space.decode(self._space.encode(obs)))
+        return rearrange(shown, "b c h w -> b h w c").contiguous().cpu()

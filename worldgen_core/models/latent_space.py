@@ -17,15 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from storage.atomic import write_json
-from worldgen_core.errors import CheckpointError
+from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.models.autoencoder import FrameAutoencoder, KlAutoencoder, KlAutoencoderSettings
-from worldgen_core.models.card import fill, write_weights
-from worldgen_core.models.sd_vae_settings import SdVaeSettings
+from worldgen_core.models.card import count_parameters, fill, write_weights
+from worldgen_core.models.light_decoder import FINE, LightDecoder, LightDecoderSettings
+from worldgen_core.models.sd_vae import SdVae, SdVaeSettings
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.models.weights import read_safetensors
 
 AUTOENCODER_CARD_FILE = "autoencoder.json"
 AUTOENCODER_WEIGHTS_FILE = "autoencoder.safetensors"
+LIGHT_PREFIX = "light_decoder."
+"""Of the names of its weights, which lie beside the autoencoder's own in the one file."""
 FORMAT_VERSION = 1
 NEXT_STEP = "train the autoencoder again with `worldgen build GAME --force train_autoencoder`"
 
@@ -77,6 +80,17 @@ class LatentStatistics(BaseModel):
     """Divided by, one a channel; above zero."""
 
 
+class LightDecoderCard(BaseModel):
+    """What the card says of a light decoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: LightDecoderSettings
+    """Its size."""
+    psnr_db: float
+    """Of validation frames encoded and then shown by it; the card's own `psnr_db` is the full decoder's."""
+
+
 class AutoencoderCard(BaseModel):
     """What `autoencoder.json` says."""
 
@@ -98,19 +112,27 @@ class AutoencoderCard(BaseModel):
     """By part."""
     psnr_db: float
     """Of the round trip of validation frames."""
+    light_decoder: LightDecoderCard | None = None
+    """What shows latents instead of the autoencoder's own decoder; None: that one does."""
 
 
 class LatentSpace(nn.Module):
-    """Frames to normalised latents and back."""
+    """Frames to normalised latents and back.
+
+    A light decoder, where there is one, decodes. The autoencoder's own stays beside it: a later training of
+    the model may go on from this folder, and a later light decoder may learn from it.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, card: AutoencoderCard) -> None:
+    def __init__(self, network: nn.Module, card: AutoencoderCard, light: LightDecoder | None = None) -> None:
         super().__init__()
         assert isinstance(network, FrameAutoencoder)
+        assert (card.light_decoder is None) == (light is None)
         self.card = card
         self.network = network
+        self.light_decoder = light
         self.factor = network.factor
         self.num_channels = network.num_latent_channels
         self.register_buffer("mean", torch.tensor(card.statistics.mean)[:, None, None], persistent=False)
@@ -127,26 +149,62 @@ class LatentSpace(nn.Module):
 
     def decode(self, z: Float32[Tensor, "b c h_z w_z"]) -> Float32[Tensor, "b 3 h w"]:
         """Return the frames of normalised latents, clamped to [-1, 1]."""
-        return self.network.decode(z * self.std + self.mean).clamp(-1, 1)
+        decoder = self.network if self.light_decoder is None else self.light_decoder
+        return decoder.decode(z * self.std + self.mean).clamp(-1, 1)
+
+    def with_light_decoder(self, light: LightDecoder, psnr_db: float) -> LatentSpace:
+        """The same latents, shown by `light`, which reaches this PSNR on validation frames."""
+        count = count_parameters(light)["total"]
+        counts = {name: num for name, num in self.card.num_parameters.items() if name != "light_decoder"}
+        total = sum(num for name, num in counts.items() if name != "total") + count
+        card = self.card.model_copy(
+            update={
+                "light_decoder": LightDecoderCard(settings=light.settings, psnr_db=psnr_db),
+                "num_parameters": {**counts, "light_decoder": count, "total": total},
+            }
+        )
+        return LatentSpace(self.network, card, light.requires_grad_(False)).eval()
 
 
 def build_autoencoder(
     architecture: KlArchitecture | TaesdArchitecture | SdVaeArchitecture, *, height: int, width: int
-) -> nn.Module:
-    """Return the untrained network, a `FrameAutoencoder`, for frames of one size."""
+) -> KlAutoencoder | Taesd | SdVae:
+    """Return the untrained network for frames of one size."""
     if isinstance(architecture, SdVaeArchitecture):
-        # Imported here: diffusers takes seconds to load, and other autoencoders do without.
-        from worldgen_core.models.sd_vae import SdVae
-
         return SdVae(architecture.settings)
     if isinstance(architecture, TaesdArchitecture):
         return Taesd(architecture.settings)
     return KlAutoencoder(architecture.settings, height=height, width=width)
 
 
+def build_light_decoder(
+    settings: LightDecoderSettings, network: FrameAutoencoder, card: AutoencoderCard
+) -> LightDecoder:
+    """Return an untrained light decoder for the latents of an autoencoder.
+
+    Raises: ConfigError if its grid cannot be refined to pixels.
+    """
+    if network.factor % FINE:
+        raise ConfigError(
+            "light decoder: the autoencoder's factor",
+            expected=f"a multiple of {FINE}",
+            found=str(network.factor),
+            next_step="leave distil_decoder off, or train an autoencoder of another factor",
+        )
+    return LightDecoder(
+        settings,
+        num_latent_channels=network.num_latent_channels,
+        factor=network.factor,
+        height=card.height,
+        width=card.width,
+    )
+
+
 def save_latent_space(space: LatentSpace, folder: Path) -> str:
     """Write the weights, then the card; return the digest of the weights' file."""
-    digest = write_weights(folder, space.network.state_dict(), file_name=AUTOENCODER_WEIGHTS_FILE)
+    light = {} if space.light_decoder is None else space.light_decoder.state_dict()
+    weights = {**space.network.state_dict(), **{LIGHT_PREFIX + name: value for name, value in light.items()}}
+    digest = write_weights(folder, weights, file_name=AUTOENCODER_WEIGHTS_FILE)
     write_json(folder / AUTOENCODER_CARD_FILE, space.card.model_dump(mode="json"))
     return digest
 
@@ -176,5 +234,13 @@ def build_latent_space(card: AutoencoderCard, weights: Mapping[str, Tensor], *, 
     Raises: CheckpointError if the weights belong to another network.
     """
     network = build_autoencoder(card.architecture, height=card.height, width=card.width)
-    fill(network, weights, source=source)
-    return LatentSpace(network.requires_grad_(False), card).eval()
+    if card.light_decoder is None:
+        fill(network, weights, source=source)
+        return LatentSpace(network.requires_grad_(False), card).eval()
+    parts: tuple[dict[str, Tensor], dict[str, Tensor]] = {}, {}
+    for name, value in weights.items():
+        parts[name.startswith(LIGHT_PREFIX)][name.removeprefix(LIGHT_PREFIX)] = value
+    light = build_light_decoder(card.light_decoder.settings, network, card)
+    fill(network, parts[False], source=source)
+    fill(light, parts[True], source=f"{source}: light decoder")
+    return LatentSpace(network.requires_grad_(False), card, light.requires_grad_(False)).eval()

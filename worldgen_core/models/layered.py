@@ -7,6 +7,7 @@ comes into view for the first time, and paints the player's pose on top.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -72,6 +73,10 @@ class LayeredWorldModel:
         self.num_actions = len(card.action_names)
         self.frame_shape = (card.height, card.width)
         self.takes_chance_from_truth = False
+
+    def twin(self) -> LayeredWorldModel:
+        """Another with the same networks, book and sprites; see `CanTwin`."""
+        return copy.copy(self)
 
     @torch.inference_mode()
     def reset(

@@ -23,6 +23,7 @@ from worldgen_core.diffusion.edm import EdmSettings, preconditioners
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.models.end_head import EndHead
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import CompatName
 
 NUM_COLOURS = 3
@@ -58,6 +59,10 @@ class PixelStageSettings(BaseModel):
     context_noise: float = Field(default=0.0, ge=0)
     """Noise put on the past frames at play, whose level the network is told; 0 puts none."""
 
+    def with_steps(self, num_steps: int | None) -> PixelStageSettings:
+        """These settings with another number of sampler steps; None keeps it."""
+        return self.model_copy(update={"sampler": self.sampler.with_steps(num_steps)})
+
 
 class PixelContext(NamedTuple):
     """What the next frame depends on: past frames, then guides; the actions, whose last causes it.
@@ -82,7 +87,9 @@ class PixelDenoiser(nn.Module):
         unet, num_guides = settings.unet, int(num_actions is None)
         if settings.compat == "diamond":
             unet = unet.model_copy(update={"attention_adds_to": "normalised input"})
-        self.unet = InnerUnet(unet, num_channels=NUM_COLOURS, num_actions=num_actions, num_guides=num_guides)
+        self.unet: InnerUnet | PlayedUnet = InnerUnet(
+            unet, num_channels=NUM_COLOURS, num_actions=num_actions, num_guides=num_guides
+        )
         self.end_head = None if settings.end_width is None else EndHead(NUM_COLOURS, settings.end_width)
 
     def forward(
@@ -93,6 +100,11 @@ class PixelDenoiser(nn.Module):
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         output = self.raw(factors.c_in * x, factors.c_noise, context)
         return self.finish(factors.c_skip * x + factors.c_out * output)
+
+    @property
+    def own_unet(self) -> InnerUnet:
+        """The U-Net that is trained."""
+        return self.unet.unet if isinstance(self.unet, PlayedUnet) else self.unet
 
     def raw(
         self, x: Float32[Tensor, "b c h w"], c_noise: Float32[Tensor, " b"], context: PixelContext

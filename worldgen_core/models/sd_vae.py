@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Float32
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from worldgen_core.diffusion.losses import kl_to_standard_normal
 from worldgen_core.errors import CheckpointError
 from worldgen_core.models.autoencoder import LatentDraw
 from worldgen_core.models.card import fill
-from worldgen_core.models.sd_vae_settings import SdVaeSettings
 from worldgen_core.models.weights import read_safetensors
 
 CONFIG_FILE = "config.json"
@@ -41,17 +39,42 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 """Names in files of before 2023, Stable Diffusion 1.4's among them → today's."""
 
 
+class SdVaeSettings(BaseModel):
+    """Size of diffusers' AutoencoderKL; the defaults are those of Stable Diffusion 1.4."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_latent_channels: int = Field(default=4, ge=1)
+    """Channels of a latent."""
+    channels: tuple[int, ...] = Field(default=(128, 256, 512, 512), min_length=2)
+    """Channels by level; each level but the last halves height and width."""
+    num_blocks: int = Field(default=2, ge=1)
+    """Residual blocks a level of the encoder; the decoder has one more."""
+    num_groups: int = Field(default=32, ge=1)
+    """Groups of every normalisation."""
+
+    @model_validator(mode="after")
+    def _channels_fit_groups(self) -> SdVaeSettings:
+        wrong = [width for width in self.channels if width % self.num_groups]
+        if wrong:
+            raise ValueError(f"channels {wrong}: no multiples of {self.num_groups} groups")
+        return self
+
+
 class SdVae(nn.Module):
     """Encodes a frame as a normal distribution over latents, and decodes a draw."""
 
     def __init__(self, settings: SdVaeSettings) -> None:
         super().__init__()
+        # Not above: diffusers takes seconds to load, and other autoencoders do without.
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
         levels = len(settings.channels)
         parts = AutoencoderKL(
             latent_channels=settings.num_latent_channels,
-            block_out_channels=settings.channels,
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=settings.channels,  # pyright: ignore[reportArgumentType]  # any number of levels
+            down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]  # as above
+            up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]  # as above
             layers_per_block=settings.num_blocks,
             norm_num_groups=settings.num_groups,
         )

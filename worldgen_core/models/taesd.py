@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from worldgen_core.errors import CheckpointError
 from worldgen_core.models.autoencoder import LatentDraw
+from worldgen_core.models.recompute import Recomputable
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -76,7 +77,7 @@ class LayerList(nn.Module):
         return self.layers(x)
 
 
-class TinyBlock(nn.Module):
+class TinyBlock(Recomputable):
     """Three convolutions, a skip, and ReLU over the sum."""
 
     def __init__(self, width: int) -> None:

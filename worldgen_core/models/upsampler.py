@@ -7,6 +7,7 @@ same weights file, so it can stand in for it.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -55,6 +56,13 @@ class Upsampler(nn.Module):
         self.full_size = (height, width)
         self.low_size = low_size(height, width, settings.factor)
         self.denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=None)
+
+    def with_steps(self, num_steps: int | None) -> Upsampler:
+        """The same network, drawing in another number of steps; None keeps it."""
+        other = copy.copy(self)
+        stage = self.settings.stage.with_steps(num_steps)
+        other.settings = self.settings.model_copy(update={"stage": stage})
+        return other
 
     def draw(
         self,

@@ -14,11 +14,12 @@ from worldgen_core.games.base import Frame
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import read_card
 from worldgen_core.models.interface import WorldModel
-from worldgen_core.models.load import load_world_model
-from worldgen_core.names import DeviceName
+from worldgen_core.names import BackendChoice, DeviceName
 from worldgen_core.play.registration import register
+from worldgen_core.play.scenes import scene_of_dataset
 from worldgen_core.play.session import Moment, PlaySession
 from worldgen_core.play.starts import held_out_starts
+from worldgen_core.runtime.open import open_fast
 
 register()
 
@@ -40,18 +41,21 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
         game: str | None = None,
         dataset: str | Path | None = None,
         device: DeviceName = "auto",
+        backend: BackendChoice = "eager",
         num_starts: int = 64,
         survival_reward: float = 0.0,
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Open a model folder; `dataset` is a folder whose held-out episodes are starts besides fresh lives.
 
+        `backend` is what computes the frames; "auto" takes the fastest, measured at the model's first start.
         Give `game` with a model that is no folder.
         Raises: CheckpointError; StorageError; ConfigError for a game that can begin nowhere.
         """
         if isinstance(model, str | Path):
             game = game or read_card(Path(model)).game
-            model = load_world_model(Path(model), device)
+            scene_of = scene_of_dataset(None if dataset is None else Path(dataset))
+            model = open_fast(Path(model), device, backend=backend, scene_of=scene_of).model
         facts = get_facts(game or "")
         k = model.num_context_frames
         reader = None if dataset is None else ClipReader(Path(dataset))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from worldgen_core.errors import ConfigError
+from worldgen_core.play.casting import Casting, one_line
+from worldgen_core.play.choices import Choice
+from worldgen_core.play.crew import Crew
 from worldgen_core.play.pace import Meter, Pacer, TokenBucket
 from worldgen_core.play.protocol import (
     ENDED,
@@ -23,29 +27,45 @@ from worldgen_core.play.protocol import (
     Show,
     Shown,
     Speed,
+    Switch,
     pack,
     parse,
 )
 from worldgen_core.play.recording import Recorder, Recording
-from worldgen_core.play.session import PlaySession
+from worldgen_core.play.session import Moment, PlaySession
 from worldgen_core.play.settings import ServerSettings
+from worldgen_core.play.theatre import Role, Theatre
+
+log = logging.getLogger(__name__)
 
 Keep = Callable[[Recording], dict[str, Any]]
 """Keeps a finished recording for download and says where."""
 
-IDLE_CODE, RUDE_CODE, BAD_CODE = 4000, 4001, 4002
-"""WebSocket close codes of our own: idle too long, too many messages, a message that is none."""
+IDLE_CODE, RUDE_CODE, BAD_CODE, BROKEN_CODE = 4000, 4001, 4002, 4003
+"""WebSocket close codes of our own: idle too long, too many messages, a message that is none, a model that
+failed."""
 
 
 class Player:
     """Runs a session for one WebSocket until either side ends it."""
 
     def __init__(
-        self, socket: WebSocket, session: PlaySession, *, fps: float, settings: ServerSettings, keep: Keep
+        self,
+        socket: WebSocket,
+        session: PlaySession,
+        casting: Casting,
+        theatre: Theatre,
+        crew: Crew,
+        *,
+        settings: ServerSettings,
+        keep: Keep,
     ) -> None:
         self._socket = socket
         self._session = session
-        self._fps = fps
+        self._casting = casting
+        self._theatre = theatre
+        self._crew = crew
+        self._fps = fps = float(theatre.facts.fps)
         self._settings = settings
         self._keep = keep
         self._pacer = Pacer(fps)
@@ -63,9 +83,15 @@ class Player:
         self._has_news = False
         self._notes: dict[str, dict[str, Any]] = {}
 
-    async def run(self) -> None:
-        """Play until the player leaves, idles too long or misbehaves."""
-        tasks = [asyncio.create_task(part()) for part in (self._listen, self._play, self._send)]
+    async def run(self, first: str | bytes) -> None:
+        """Play until the player leaves, idles too long or misbehaves; `first` is what was said already."""
+        parts = (
+            self._listen(first),
+            self._play(),
+            self._send(),
+            self._casting.run(self._note, self._wake.set),
+        )
+        tasks = [asyncio.create_task(part) for part in parts]
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
@@ -75,13 +101,10 @@ class Player:
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                 task.result()
 
-    async def _listen(self) -> None:
+    async def _listen(self, first: str | bytes) -> None:
         bucket = TokenBucket(self._settings.messages_per_s, self._settings.message_burst, time.monotonic())
-        while True:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            data = message.get("text") or message.get("bytes") or ""
+        data: str | bytes | None = first
+        while data is not None:
             if not bucket.take(time.monotonic()):
                 await self._leave(RUDE_CODE, "too many messages")
                 return
@@ -90,6 +113,7 @@ class Player:
             except ConfigError as error:
                 await self._leave(BAD_CODE, f"{error.what}: {error.found}")
                 return
+            data = await hear(self._socket)
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Shown):
@@ -113,10 +137,19 @@ class Player:
             case Speed():
                 self._pacer.frames_per_s = self._fps * message.factor
                 self._meter.restart()
+            case Switch():
+                num_steps = message.num_steps
+                choice = Choice(message.model, message.device, message.backend, num_steps)
+                self._casting.wish(choice)
             case Do():
                 self._do(message.what)
         self._wake.set()
         self._tell()
+
+    def _note(self, kind: str, note: dict[str, Any]) -> None:
+        """There is something to be told; of each kind the newest."""
+        self._notes[kind] = note
+        self._news.set()
 
     def _tell(self) -> None:
         """There is something new to be seen."""
@@ -144,7 +177,7 @@ class Player:
 
     def _stop_recording(self) -> None:
         if self._recorder is not None:
-            self._notes["recorded"] = self._keep(self._recorder.finish())
+            self._note("recorded", self._keep(self._recorder.finish()))
             self._recorder = None
 
     async def _play(self) -> None:
@@ -162,18 +195,29 @@ class Player:
                 else:
                     await asyncio.sleep(wait_s)
             self._wake.clear()
-            if not self._rests():
+            if self._rests():
+                continue
+            try:
                 await self._frame()
+            except Exception:  # the model's own, whatever it is: it ends this session and nobody else's
+                log.exception("a model failed while it was played")
+                await self._leave(BROKEN_CODE, "the model failed")
+                return
 
     def _rests(self) -> bool:
         is_asked = self._begin is not None or self._wants_next_life or self._steps_wanted
+        is_asked = is_asked or self._casting.has_arrival
         return self._is_paused and not is_asked
 
     async def _frame(self) -> None:
         self._pacer.begin_frame(time.monotonic())
         session = self._session
         before = session.moment
-        moment = await asyncio.to_thread(self._advance)
+        if (role := self._casting.take()) is not None:
+            await self._change_to(role)
+            moment = session.moment
+        else:
+            moment = await self._crew.step(self._advance)
         if moment is not before:
             is_cut = moment.frame_number == 0
             if is_cut:
@@ -186,7 +230,19 @@ class Player:
                     self._stop_recording()
         self._tell()
 
-    def _advance(self) -> Any:
+    async def _change_to(self, role: Role) -> None:
+        starts = self._theatre.starts(role.model.num_context_frames)
+        try:
+            await self._crew.step(lambda: self._session.change_model(role.model, starts))
+        except Exception as error:  # the session is as it was, with the old model
+            self._casting.settle(self._casting.role)
+            self._note("refused", {"text": one_line(error)})
+            return
+        self._casting.settle(role)
+        self._meter = Meter()
+        self._note("model", self._theatre.describe_role(role))
+
+    def _advance(self) -> Moment:
         begin, self._begin = self._begin, None
         is_next, self._wants_next_life = self._wants_next_life, False
         if begin is not None:
@@ -227,3 +283,11 @@ class Player:
 
     async def _leave(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason[:120])
+
+
+async def hear(socket: WebSocket) -> str | bytes | None:
+    """What a player says next; None: it has left."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        return None
+    return message.get("text") or message.get("bytes") or ""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import Frame
+from worldgen_core.play.choices import MAX_STEPS
 from worldgen_core.play.pace import Rates
 from worldgen_core.play.session import Moment, View
 
@@ -81,7 +82,19 @@ class Speed(_Message):
     factor: float = Field(ge=0.1, le=4.0)
 
 
-Message = Hold | Shown | Do | Begin | Show | Speed
+class Switch(_Message):
+    """Play on with another model, device, backend, or other sampler steps (by part; {}: the model's own)."""
+
+    type: Literal["switch"]
+    model: str = Field(max_length=200)
+    device: str = Field(max_length=20)
+    backend: str = Field(max_length=40)
+    num_steps: dict[Annotated[str, Field(max_length=20)], Annotated[int, Field(ge=1, le=MAX_STEPS)]] = Field(
+        max_length=4
+    )
+
+
+Message = Hold | Shown | Do | Begin | Show | Speed | Switch
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
@@ -95,7 +108,7 @@ def parse(text: str | bytes) -> Message:
     except ValidationError as error:
         raise ConfigError(
             "message of a player",
-            expected="one of hold, shown, do, begin, show, speed with its fields",
+            expected="one of hold, shown, do, begin, show, speed, switch with its fields",
             found=error.errors(include_url=False, include_input=False)[0]["msg"][:120],
             next_step="reload the page",
         ) from error

@@ -13,14 +13,22 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from worldgen_core.errors import ConfigError
+from worldgen_core.play.casting import Casting
+from worldgen_core.play.crew import Crew
 from worldgen_core.play.guard import COOKIE, Guard
-from worldgen_core.play.player import Player
+from worldgen_core.play.player import BAD_CODE, IDLE_CODE, Player, hear
+from worldgen_core.play.protocol import parse
 from worldgen_core.play.recording import Recording
 from worldgen_core.play.settings import ServerSettings
 from worldgen_core.play.theatre import Theatre
 
 PAGE = Path(__file__).parent / "page"
 FULL_CODE, FORBIDDEN_CODE = 1013, 1008
+_SPEAK_S = 10.0
+"""Seconds within which a page that has been greeted must say something."""
+_MAX_ENCODING = 4
+"""Recordings that may wait to be encoded."""
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _MEDIA = {"mp4": "video/mp4", "gif": "image/gif", "txt": "text/plain"}
 _HEADERS = {
@@ -71,9 +79,11 @@ class Hall:
 class Shelf:
     """Finished recordings for download, the newest few."""
 
-    def __init__(self, theatre: Theatre, limit: int) -> None:
+    def __init__(self, theatre: Theatre, crew: Crew, limit: int) -> None:
         self._theatre = theatre
+        self._crew = crew
         self._limit = limit
+        self._num_encoding = 0
         self._kept: OrderedDict[str, Recording] = OrderedDict()
 
     def keep(self, recording: Recording) -> dict[str, Any]:
@@ -86,20 +96,31 @@ class Shelf:
         files = [{"name": f"{stem}.{kind}", "url": f"recordings/{name}/{stem}.{kind}"} for kind in _MEDIA]
         return {"frames": recording.num_frames, "files": files}
 
-    def read(self, name: str, kind: str) -> bytes | None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether as many files as may wait are already being made."""
+        return self._num_encoding >= _MAX_ENCODING
+
+    async def read(self, name: str, kind: str) -> bytes | None:
         """A file of a recording, or None if there is none. Takes seconds: encodes when asked."""
         recording, facts = self._kept.get(name), self._theatre.facts
         if recording is None or kind not in _MEDIA:
             return None
         if kind == "txt":
             return recording.action_file(facts.action_names)
-        return recording.mp4(float(facts.fps)) if kind == "mp4" else recording.gif(float(facts.fps))
+        encode = recording.mp4 if kind == "mp4" else recording.gif
+        self._num_encoding += 1
+        try:
+            return await self._crew.file(lambda: encode(float(facts.fps)))
+        finally:
+            self._num_encoding -= 1
 
 
 def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
     """The application; serves nothing by itself."""
     app = FastAPI(title="worldgen play", docs_url=None, redoc_url=None, openapi_url=None)
-    guard, shelf = Guard(settings), Shelf(theatre, settings.max_recordings)
+    guard, crew = Guard(settings), Crew(settings.max_players)
+    shelf = Shelf(theatre, crew, settings.max_recordings)
     _add_checks(app, guard)
     _add_files(app, theatre, shelf)
     hall = Hall(settings)
@@ -116,7 +137,7 @@ def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
                 await socket.close(FULL_CODE, "full")
                 return
             try:
-                await _play(socket, theatre, settings, shelf)
+                await _play(socket, theatre, crew, settings, shelf)
             finally:
                 await hall.leave()
 
@@ -152,22 +173,48 @@ def _add_files(app: FastAPI, theatre: Theatre, shelf: Shelf) -> None:
 
     @app.get("/recordings/{name}/{file_name}")
     async def recording(name: str, file_name: str) -> Response:
+        if shelf.is_busy:
+            return Response("Other recordings are being made. Try again.\n", 503, media_type="text/plain")
         kind = file_name.rpartition(".")[2]
-        data = await asyncio.to_thread(shelf.read, name, kind)
+        data = await shelf.read(name, kind)
         if data is None:
             return Response("This recording is no longer kept.\n", 404, media_type="text/plain")
         attachment = {"Content-Disposition": "attachment"}
         return Response(data, media_type=_MEDIA[kind], headers=attachment)
 
 
-async def _play(socket: WebSocket, theatre: Theatre, settings: ServerSettings, shelf: Shelf) -> None:
-    session, model = await asyncio.to_thread(theatre.open, seed=secrets.randbelow(2**31))
+async def _play(
+    socket: WebSocket, theatre: Theatre, crew: Crew, settings: ServerSettings, shelf: Shelf
+) -> None:
+    seed = secrets.randbelow(2**31)
+    await socket.send_json({"type": "hello", **theatre.describe(), "seed": seed})
+    # A session costs a simulator and a dream: only who speaks gets one.
+    first = await _first_message(socket, settings)
+    if first is None:
+        return
+    session, role = await crew.step(lambda: theatre.open(seed=seed))
+    casting = Casting(theatre, crew, role)
     try:
-        await socket.send_json({"type": "hello", **theatre.describe(), "seed": session.seed})
-        player = Player(socket, session, fps=float(theatre.facts.fps), settings=settings, keep=shelf.keep)
-        await player.run()
+        await socket.send_json({"type": "model", **theatre.describe_role(role)})
+        player = Player(socket, session, casting, theatre, crew, settings=settings, keep=shelf.keep)
+        await player.run(first)
     finally:
-        theatre.give_back(model)
+        casting.close()
+
+
+async def _first_message(socket: WebSocket, settings: ServerSettings) -> str | bytes | None:
+    """What a player says first; None, with the socket closed, if that is nothing sensible."""
+    try:
+        data = await asyncio.wait_for(hear(socket), min(_SPEAK_S, settings.idle_s))
+        if data is not None:
+            parse(data)
+    except TimeoutError:
+        await socket.close(IDLE_CODE, "nothing was said")
+        return None
+    except ConfigError as error:
+        await socket.close(BAD_CODE, f"{error.what}: {error.found}"[:120])
+        return None
+    return data
 
 
 def _page_file(name: str) -> Response:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.errors import ConfigError
@@ -29,6 +29,8 @@ View = Literal["dream", "game", "both"]
 _OVER = 0.5
 _REST_TICKS = 12
 """After the end of a life so many ticks pass before a press starts the next: it may be meant for the last."""
+_HISTORY = 64
+"""Frames that are kept for a model that needs more of them than the one that plays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,40 @@ class PlaySession:
             )
         self._model = model
         self._facts = facts
-        self._starts = {start.start_id: start for start in starts}
+        self._starts = _by_id(starts)
         self._taps = controls_of(facts.name).taps
         self._threads = threads
         self.view: View = "dream"
         self.takes_chance_from_game = True
         """In view "both" only: whether the dream is told what the true game draws at random."""
+        self._num_changes = 0
         self.begin(seed=seed)
+
+    # Models
+
+    def change_model(self, model: WorldModel, starts: Sequence[Start]) -> Moment:
+        """Dream on with another model of the same game, from the frames that are there.
+
+        Where it needs more frames than there have been, the life begins again at its start. If the model
+        fails, the session is as it was. `starts` are the new model's.
+        """
+        self._num_changes += 1
+        before = self._model, self._starts
+        k = model.num_context_frames
+        if len(self._history) >= k:
+            frames, led_to = zip(*list(self._history)[-k:], strict=True)
+            seed = derive_seed(self._seed, "dream", self._num_lives, "model", self._num_changes)
+            self._reset(model, np.stack(frames), np.array(led_to[1:], np.int64), seed)
+            self._model, self._starts = model, _by_id(starts)
+            return self._moment
+        self._model, self._starts = model, _by_id(starts)
+        try:
+            wanted = self._wanted_start if self._wanted_start in self._starts else None
+            self._start = self._choose(self._life_seed, wanted)
+            return self._enter()
+        except BaseException:
+            self._model, self._starts = before
+            raise
 
     # Keys
 
@@ -105,14 +134,14 @@ class PlaySession:
         Raises: ConfigError for an unknown start.
         """
         self._start = self._choose(seed, start_id)
-        self._seed, self._wanted_start, self._num_lives = seed, start_id, 1
+        self._seed, self._life_seed, self._wanted_start, self._num_lives = seed, seed, start_id, 1
         return self._enter()
 
     def next_life(self) -> Moment:
         """Begin the next life: another seed if lives are fresh, the same start again if one was chosen."""
         self._num_lives += 1
-        own_seed = derive_seed(self._seed, "life", self._num_lives)
-        self._start = self._choose(own_seed, self._wanted_start)
+        self._life_seed = derive_seed(self._seed, "life", self._num_lives)
+        self._start = self._choose(self._life_seed, self._wanted_start)
         return self._enter()
 
     @property
@@ -140,7 +169,7 @@ class PlaySession:
     @property
     def context(self) -> list[tuple[Frame, int]]:
         """The frames that the model goes on from, oldest first, and the action that led to each."""
-        return list(self._context)
+        return list(self._history)[-self._model.num_context_frames :]
 
     @property
     def is_over(self) -> bool:
@@ -192,20 +221,29 @@ class PlaySession:
         return list(self._starts.values())[seed % len(self._starts)]
 
     def _enter(self) -> Moment:
-        start = self._start
-        frames, actions = array_to_tensor(start.frames[None]), array_to_tensor(start.actions[None])
+        start, k = self._start, self._model.num_context_frames
         seed = derive_seed(self._seed, "dream", self._num_lives)
-        with torch.inference_mode(), cpu_threads(self._threads):
-            self._model.reset(frames, actions, seed=seed)
+        self._reset(self._model, start.frames[-k:], start.actions[len(start.actions) + 1 - k :], seed)
         self._game: Playable | None = None if start.life is None else play_to(self._facts, start.life)
         led_to = [0, *start.actions.tolist()]
-        pairs = list(zip(start.frames, led_to, strict=True))
-        self._context: deque[tuple[Frame, int]] = deque(pairs, maxlen=len(pairs))
+        pairs = zip(start.frames, led_to, strict=True)
+        # Longer than the model's context: another model may need more.
+        self._history: deque[tuple[Frame, int]] = deque(pairs, maxlen=max(_HISTORY, k))
         self._held = self._pressed = self._press = self._rested = 0
         last = start.frames[-1]
         game = last if self._game else None
         self._moment = Moment(0, led_to[-1], 0, last, game, False, False, None, None, 0.0)
         return self._moment
+
+    def _reset(
+        self,
+        model: WorldModel,
+        frames: UInt8[np.ndarray, "t h w c"],
+        actions: Int64[np.ndarray, " past"],
+        seed: int,
+    ) -> None:
+        with torch.inference_mode(), cpu_threads(self._threads):
+            model.reset(array_to_tensor(frames[None]), array_to_tensor(actions[None]), seed=seed)
 
     def _play(self, action: int) -> Moment:
         began, before = time.perf_counter(), self._moment
@@ -215,7 +253,7 @@ class PlaySession:
             prediction = self._dream(action, game if game is not None and not before.game_over else None)
             dream = prediction.frame[0].cpu().numpy()
             terminated, reward = _only(prediction.terminated), _only(prediction.reward)
-            self._context.append((dream, action))
+            self._history.append((dream, action))
         self._moment = Moment(
             frame_number=before.frame_number + 1,
             action=action,
@@ -245,3 +283,7 @@ class PlaySession:
 
 def _only(value: Float32[torch.Tensor, " b"] | None) -> float | None:
     return None if value is None else float(value[0])
+
+
+def _by_id(starts: Sequence[Start]) -> dict[str, Start]:
+    return {start.start_id: start for start in starts}

@@ -21,6 +21,8 @@ class ServerSettings(BaseModel):
     """Secret that every request must bring; None: nobody but this machine can reach the server."""
     max_players: int = Field(default=2, ge=1, le=64)
     """Sessions at once; others wait."""
+    max_models: int = Field(default=3, ge=2, le=64)
+    """Models in memory at once: the first, which stays, and what players switch to."""
     max_waiting: int = Field(default=16, ge=0, le=1000)
     """People who may wait for a free session; others are sent away at once."""
     max_message_bytes: int = Field(default=4096, ge=256, le=65536)

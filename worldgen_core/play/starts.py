@@ -34,6 +34,7 @@ class Life:
 class Start:
     """A context to dream on from; `actions[i]` leads from `frames[i]` to `frames[i + 1]`.
 
+    There may be more frames than a model needs: it takes the last ones.
     `life` leads the true game to the last of the frames; None where there is no simulator.
     """
 

@@ -1,60 +1,121 @@
-"""What a server has to play: a game, a model's card, starts, and models for its players.
-
-A model whose dreams are tensors is loaded once and shared; of others every player has one.
-"""
+"""What a server has to play: a game, models to choose from, starts, and a role for each of its players."""
 
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from PIL import Image
 
 from storage.clips import ClipReader
-from worldgen_core.device import choose_device
+from worldgen_core.device import available_devices, choose_device
 from worldgen_core.games.base import GameFacts
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.games.controls import controls_of
 from worldgen_core.models.card import read_card
-from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import WorldModel
-from worldgen_core.models.load import load_world_model
 from worldgen_core.names import DeviceName
-from worldgen_core.play.ensemble import Ensemble
+from worldgen_core.play.choices import Choice, Menu, ModelOption
+from worldgen_core.play.loading import BACKENDS, load_shared, try_out
+from worldgen_core.play.repertoire import Key, Repertoire
 from worldgen_core.play.session import PlaySession
 from worldgen_core.play.starts import Start, has_simulator, held_out_starts
 
 NUM_STARTS = 12
 """Held-out starts in the picker."""
+_START_FRAMES = 16
+"""Frames of a start at least: models that need no more have the same starts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Role:
+    """What one player dreams with, until it is given back to the theatre."""
+
+    key: Key
+    model: WorldModel
+    about: dict[str, Any]
+    """What the page says of it."""
 
 
 @dataclass
 class Theatre:
-    """Everything that sessions share. A model is used by one session at a time and then by the next."""
+    """Everything that sessions share. Whoever takes a role gives it back."""
 
     facts: GameFacts
-    make_model: Callable[[], WorldModel]
-    starts: list[Start]
-    model_facts: dict[str, Any]
-    """What the page says of the model: name, parameters, device, trained on."""
+    menu: Menu
+    repertoire: Repertoire
+    find_starts: Callable[[int], list[Start]]
+    """Held-out starts of so many frames."""
     threads: int = 1
-    _idle: list[WorldModel] = field(default_factory=list[WorldModel])
+    about_first: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is known of the first model, once the curtain is raised."""
+    _starts: dict[int, list[Start]] = field(default_factory=dict[int, list[Start]])
+    _finding: Lock = field(default_factory=Lock)
 
-    def open(self, *, seed: int) -> tuple[PlaySession, WorldModel]:
-        """A new session, and the model to give back afterwards. May take as long as loading a model."""
-        model = self._idle.pop() if self._idle else self.make_model()
-        return PlaySession(model, self.facts, self.starts, seed=seed, threads=self.threads), model
+    def raise_curtain(self) -> None:
+        """Load the first model for good, so that whoever comes in finds it, and find the starts."""
+        role = self.cast(self.menu.default)
+        self.starts(role.model.num_context_frames)
+        self.about_first = role.about
 
-    def give_back(self, model: WorldModel) -> None:
-        """The session that had this model is over."""
-        self._idle.append(model)
+    def cast(self, choice: Choice) -> Role:
+        """A role for a player. May take as long as loading a model.
+
+        Raises: ConfigError for what is not on the menu or finds no room; CheckpointError for a damaged model.
+        """
+        option = self.menu.check(choice)
+        key = Key(choice.model, choice.device, choice.backend)
+        began = time.monotonic()
+        shared = self.repertoire.borrow(key)
+        try:
+            model = shared.seat(choice.num_steps)
+            try_out(model, self.threads)
+        except BaseException:
+            self.repertoire.give_back(key)
+            raise
+        about = {
+            **option.describe(),
+            "device": shared.device,
+            "asked_device": choice.device,
+            "backend": choice.backend,
+            "threads": self.threads,
+            "num_steps": {**shared.num_steps, **choice.num_steps},
+            "context": model.num_context_frames,
+            "load_s": round(time.monotonic() - began, 2),
+        }
+        return Role(key, model, about)
+
+    def give_back(self, role: Role) -> None:
+        """The player of this role is gone, or has another."""
+        self.repertoire.give_back(role.key)
+
+    def open(self, *, seed: int) -> tuple[PlaySession, Role]:
+        """A new session and its role."""
+        role = self.cast(self.menu.default)
+        try:
+            starts = self.starts(role.model.num_context_frames)
+            session = PlaySession(role.model, self.facts, starts, seed=seed, threads=self.threads)
+        except BaseException:
+            self.give_back(role)
+            raise
+        return session, role
+
+    def starts(self, num_context_frames: int) -> list[Start]:
+        """The held-out starts for a model that needs so many frames."""
+        num_frames = max(num_context_frames, _START_FRAMES)
+        with self._finding:
+            if num_frames not in self._starts:
+                self._starts[num_frames] = self.find_starts(num_frames)
+            return self._starts[num_frames]
 
     def thumbnail(self, start_id: str) -> bytes | None:
         """The last context frame of a start as PNG, or None for an unknown one."""
-        for start in self.starts:
+        for start in (start for starts in list(self._starts.values()) for start in starts):
             if start.start_id == start_id:
                 out = io.BytesIO()
                 Image.fromarray(start.frames[-1]).save(out, format="PNG")
@@ -73,35 +134,44 @@ class Theatre:
             "taps": sorted(controls.taps),
             "fps": facts.fps,
             "has_game": has_simulator(facts),
-            "starts": [{"id": start.start_id, "label": start.label} for start in self.starts],
-            "model": self.model_facts,
+            "choices": self.menu.describe(),
+        }
+
+    def describe_role(self, role: Role) -> dict[str, Any]:
+        """What the page needs to know of a role: the model, and where its dreams may begin."""
+        starts = self.starts(role.model.num_context_frames)
+        return {
+            "model": role.about,
+            "starts": [{"id": start.start_id, "label": start.label} for start in starts],
         }
 
 
 def open_theatre(
-    model_folder: Path, dataset_folder: Path | None, *, device: DeviceName, threads: int = 1
+    models: list[ModelOption],
+    dataset_folder: Path | None,
+    *,
+    device: DeviceName,
+    threads: int = 1,
+    max_models: int = 3,
 ) -> Theatre:
-    """Load a model, and starts from the dataset's held-out episodes.
+    """Load the first model, find starts in the dataset's held-out episodes, and offer the other models.
 
     Raises: CheckpointError; StorageError; ConfigError for a device that is not there.
     """
-    card = read_card(model_folder)
-    facts = get_facts(card.game)
-    first = load_world_model(model_folder, device)
+    first = choose_device(device).type
+    menu = Menu(tuple(models), (first, *(name for name in available_devices() if name != first)), BACKENDS)
+    facts = get_facts(read_card(models[0].folder).game)
     reader = None if dataset_folder is None else ClipReader(dataset_folder)
-    k = first.num_context_frames
-    starts = held_out_starts(reader, facts, num_frames=k, num_starts=NUM_STARTS) if reader is not None else []
-    about = {
-        "name": card.model,
-        "parameters": card.num_parameters["total"],
-        "device": choose_device(device).type,
-        "context": k,
-        "train_steps": card.training.get("num_steps"),
-        "dataset": card.dataset.get("name"),
-        "artifact": model_folder.name,
-    }
-    if isinstance(first, TensorDreams):
-        return Theatre(facts, Ensemble(first).seat, starts, about, threads)
-    theatre = Theatre(facts, lambda: load_world_model(model_folder, device), starts, about, threads)
-    theatre.give_back(first)
+    folders = {option.option_id: option.folder for option in models}
+
+    def find_starts(num_frames: int) -> list[Start]:
+        if reader is None:
+            return []
+        return held_out_starts(reader, facts, num_frames=num_frames, num_starts=NUM_STARTS)
+
+    repertoire = Repertoire(
+        lambda key: load_shared(folders[key.model], key.device, key.backend), limit=max_models
+    )
+    theatre = Theatre(facts, menu, repertoire, find_starts, threads)
+    theatre.raise_curtain()
     return theatre

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
-from worldgen_core.models.autoencoder import FrameAutoencoder
+from worldgen_core.models.autoencoder import KlAutoencoder
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
@@ -18,7 +18,10 @@ from worldgen_core.models.layered_game import MoverGame
 from worldgen_core.models.layered_mover import MoverNetwork
 from worldgen_core.models.layered_network import TileNetwork
 from worldgen_core.models.layered_state import MoverState, Sight
+from worldgen_core.models.light_decoder import LightDecoder
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
+from worldgen_core.models.sd_vae import SdVae
+from worldgen_core.models.taesd import Taesd
 from worldgen_core.models.upsampler import Upsampler
 from worldgen_core.names import ModelName
 from worldgen_core.sizes.measure import Part
@@ -95,7 +98,6 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     assert isinstance(settings, DiamondVaeSettings)
     assert own is not None
     network = build_autoencoder(own.architecture, height=height, width=width)
-    assert isinstance(network, FrameAutoencoder)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(1, network.num_latent_channels, height // network.factor, width // network.factor)
     denoiser = LatentDenoiser(
@@ -109,9 +111,27 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     return [
         Part("denoiser", (denoiser.unet,), lambda: denoiser(z, one, context), num_steps),
         Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(context, z), 1),
-        Part("decoder", (network.get_submodule("decoder"),), lambda: network.decode(z), 1),
-        Part("encoder", (network.get_submodule("encoder"),), lambda: network.encode(obs), 0),
+        *decoder_parts(config, network, z, height=height, width=width),
+        Part("encoder", (network.encoder,), lambda: network.encode(obs), 0),
     ]
+
+
+def decoder_parts(
+    config: Config, network: KlAutoencoder | Taesd | SdVae, z: Tensor, *, height: int, width: int
+) -> list[Part]:
+    """What shows a model's latents; a full decoder beside a light one is there, but no frame runs it."""
+    is_light = config.distil_decoder.is_on
+    full = Part("decoder", (network.decoder,), lambda: network.decode(z), 0 if is_light else 1)
+    if not is_light:
+        return [full]
+    light = LightDecoder(
+        config.distil_decoder.architecture,
+        num_latent_channels=network.num_latent_channels,
+        factor=network.factor,
+        height=height,
+        width=width,
+    )
+    return [Part("light decoder", (light,), lambda: light.decode(z), 1), full]
 
 
 def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
@@ -151,7 +171,6 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
     assert isinstance(settings, GamengenSettings)
     assert own is not None
     autoencoder = build_autoencoder(own.architecture, height=height, width=width)
-    assert isinstance(autoencoder, FrameAutoencoder)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(
         1, autoencoder.num_latent_channels, height // autoencoder.factor, width // autoencoder.factor
@@ -172,8 +191,8 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
         ),
         Part("actions, places", (told,), lambda: network.action_tokens(act) + network.token_places, 1),
         Part("end head", (network.end_head,), lambda: network.end_logit(context, z), 1),
-        Part("decoder", (autoencoder.get_submodule("decoder"),), lambda: autoencoder.decode(z), 1),
-        Part("encoder", (autoencoder.get_submodule("encoder"),), lambda: autoencoder.encode(obs), 0),
+        *decoder_parts(config, autoencoder, z, height=height, width=width),
+        Part("encoder", (autoencoder.encoder,), lambda: autoencoder.encode(obs), 0),
     ]
 
 

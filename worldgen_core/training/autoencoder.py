@@ -31,6 +31,7 @@ from worldgen_core.models.latent_space import (
     build_autoencoder,
     save_latent_space,
 )
+from worldgen_core.models.sd_vae import load_sd_vae
 from worldgen_core.models.taesd import load_taesd
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
@@ -42,6 +43,7 @@ from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.clip_batches import Prefetcher
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.frame_batches import FrameSampler
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun, run_training
 from worldgen_core.training.picture_statistics import median_background, sample_pairs
 
@@ -52,6 +54,7 @@ CHUNK = 32
 MIN_STD_SHARE = 0.05
 
 
+@in_processes
 def train_autoencoder(
     settings: AutoencoderSettings, dataset: Path, *, out: Path, resume: Path, progress: Progress
 ) -> Outcome:
@@ -97,13 +100,8 @@ def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Ten
 
 
 def _imported(folder: Path, settings: AutoencoderSettings) -> nn.Module:
-    if isinstance(settings.architecture, SdVaeArchitecture):
-        # Imported here: diffusers takes seconds to load, and other autoencoders do without.
-        from worldgen_core.models.sd_vae import load_sd_vae
-
-        network = load_sd_vae(folder)
-    else:
-        network = load_taesd(folder)
+    is_sd = isinstance(settings.architecture, SdVaeArchitecture)
+    network = load_sd_vae(folder) if is_sd else load_taesd(folder)
     if network.settings != settings.architecture.settings:
         raise ConfigError(
             f"{folder}: size of the network",

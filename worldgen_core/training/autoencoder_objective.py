@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from worldgen_core.models.autoencoder import FrameAutoencoder
 from worldgen_core.ranges import to_unit
+from worldgen_core.rows import row_share, split_rows
 
 
 class AutoencoderWeights(NamedTuple):
@@ -44,16 +45,18 @@ class AutoencoderObjective:
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Encode, draw, decode and compare this step's batch."""
-        obs = to_channels(self._frames(train_step), self._median.device)
+        frames = self._frames(train_step)
+        obs = to_channels(frames[split_rows(len(frames), generator)], self._median.device)
         drawn = self._network.draw(obs, generator)
         error = (self._network.decode(drawn.z) - obs).abs()
         difference = (obs - self._median).abs().amax(dim=1, keepdim=True)
         is_foreground = difference > self._weights.foreground_level
         picture = (error * (1 + self._weights.foreground * is_foreground)).mean()
+        share = row_share(generator)
         return {
-            "loss": picture + self._weights.kl * drawn.kl,
-            "picture": picture.detach(),
-            "kl": drawn.kl.detach(),
+            "loss": share * (picture + self._weights.kl * drawn.kl),
+            "picture": share * picture.detach(),
+            "kl": share * drawn.kl.detach(),
         }
 
 

@@ -14,13 +14,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from worldgen_core.device import choose_precision
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.ranges import to_unit
+from worldgen_core.rows import normal, row_share, split_rows
 from worldgen_core.threads import cpu_threads
 from worldgen_core.training.clip_batches import ClipSampler
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
+from worldgen_core.training.precision import Precision
 
 
 class PriorFitSettings(BaseModel):
@@ -46,7 +47,15 @@ class PriorFitSettings(BaseModel):
     def loop(self, settings: LoopSettings) -> LoopSettings:
         """The loop of this fit, on the device of the training before it."""
         optimizer = OptimizerSettings(rate=self.rate, weight_decay=self.weight_decay, muon_rate=0.0)
-        changes = {"optimizer": optimizer, "precision": "float32", "ema_decay": 0.99, "log_every": 100}
+        changes = {
+            "optimizer": optimizer,
+            "precision": "float32",
+            "ema_decay": 0.99,
+            "log_every": 100,
+            "accumulate": 1,
+            "checkpoint_activations": False,
+            "compile": False,
+        }
         return settings.model_copy(update=changes)
 
 
@@ -69,12 +78,14 @@ class PriorObjective:
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002  # drawn by the generator, which is seeded with the step
         """The loss of one batch, in nats a frame."""
-        size = (self._settings.batch_size,)
-        rows = torch.randint(len(self._examples.seen), size, generator=generator)
+        size = self._settings.batch_size
+        drawn = torch.randint(len(self._examples.seen), (size,), generator=generator)
+        rows = drawn[split_rows(size, generator)]
         seen, mean, log_std = (part[rows.to(part.device)] for part in self._examples)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = normal(mean.shape, generator).to(mean.device)
         chance = mean + log_std.exp() * noise
-        return {"loss": -self._prior.mixture(seen.float()).log_prob(chance).mean()}
+        mean_loss = -self._prior.mixture(seen.float()).log_prob(chance).mean()
+        return {"loss": row_share(generator) * mean_loss}
 
 
 @torch.no_grad()
@@ -93,9 +104,8 @@ def collect_examples(
     """
     generator = torch.Generator().manual_seed(seed)
     device = network.background.device
-    is_bf16 = choose_precision(loop.precision, device) == "bf16"
     parts: list[PriorExamples] = []
-    with cpu_threads(loop.num_threads), torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+    with cpu_threads(loop.num_threads), Precision(loop.precision, device).autocast():
         while sum(len(part.seen) for part in parts) < settings.num_examples:
             parts += _dream(network, sampler, settings, len(parts) // settings.unroll, generator)
     seen, mean, log_std = (torch.cat(column)[: settings.num_examples] for column in zip(*parts, strict=True))

@@ -2,7 +2,7 @@
 
 Nothing is pickled. A file is written under a temporary name, flushed, and renamed; the last two are kept. A
 damaged newest one is skipped with a warning in favour of the one before; one of another architecture is an
-error.
+error, and so is a folder in which all are damaged.
 """
 
 from __future__ import annotations
@@ -53,8 +53,13 @@ def content_of(tensors: Mapping[str, Tensor], *extra: str) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write one checkpoint atomically and delete all but the last two."""
+def checkpoint_path(folder: Path, train_step: int) -> Path:
+    """Where the checkpoint after `train_step` steps is, if it is there."""
+    return folder / f"checkpoint-{train_step:08d}.safetensors"
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 0) -> Path:
+    """Write one checkpoint atomically and delete all but the last two and the one after `keep` steps."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
     extra = json.dumps(checkpoint.extra)
@@ -65,10 +70,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "extra": extra,
         "sha256": content_of(tensors, str(checkpoint.train_step), extra),
     }
-    path = folder / f"checkpoint-{checkpoint.train_step:08d}.safetensors"
+    path = checkpoint_path(folder, checkpoint.train_step)
     write_safetensors(path, tensors, header)
     for old in sorted(folder.glob(_PATTERN))[:-NUM_KEPT]:
-        old.unlink()
+        if old != checkpoint_path(folder, keep):
+            old.unlink()
     return path
 
 
@@ -79,7 +85,7 @@ def load_checkpoint(path: Path, *, architecture: str) -> Checkpoint:
     architecture.
     """
     tensors, header = read_safetensors(
-        path, next_step="delete it: the one before, or a fresh start, takes over"
+        path, next_step="delete it: the one before, if there is one, takes over"
     )
     train_step, extra = header.get("train_step", ""), header.get("extra", "")
     if header.get("sha256") != content_of(tensors, train_step, extra):
@@ -87,7 +93,7 @@ def load_checkpoint(path: Path, *, architecture: str) -> Checkpoint:
             str(path),
             expected="contents that match the header's sha256",
             found="other contents: the file is damaged",
-            next_step="delete it: the one before, or a fresh start, takes over",
+            next_step="delete it: the one before, if there is one, takes over",
         )
     if header.get("architecture") != architecture:
         raise ArchitectureError(
@@ -104,10 +110,12 @@ class ArchitectureError(CheckpointError):
 
 
 def load_latest(folder: Path, *, architecture: str) -> Checkpoint | None:
-    """The newest whole checkpoint of a folder, or None if there is none to go on from.
+    """The newest whole checkpoint of a folder, or None if it holds none at all.
 
-    Raises: CheckpointError if a whole checkpoint belongs to another architecture.
+    Raises: CheckpointError if a whole checkpoint belongs to another architecture, or if there are checkpoints
+    and none of them is whole: starting afresh would silently cost what was trained.
     """
+    damaged: list[CheckpointError] = []
     for path in _newest_first(folder.glob(_PATTERN)):
         try:
             return load_checkpoint(path, architecture=architecture)
@@ -115,6 +123,14 @@ def load_latest(folder: Path, *, architecture: str) -> Checkpoint | None:
             raise
         except CheckpointError as error:
             logger.warning("checkpoint skipped", extra={"path": str(path), "reason": str(error)})
+            damaged.append(error)
+    if damaged:
+        raise CheckpointError(
+            str(folder),
+            expected="at least one whole checkpoint among those that are there",
+            found="; ".join(f"{Path(error.what).name}: {error.found}" for error in damaged),
+            next_step=f"put a good copy back, or delete {folder} to train from the start",
+        )
     return None
 
 

@@ -114,14 +114,17 @@ class Prefetcher(Generic[T]):
         self._produce, self._num_steps = produce, num_steps
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
         self._pending: tuple[int, Future[T]] | None = None
+        self._present: tuple[int, T] | None = None
 
     def __call__(self, train_step: int) -> T:
-        """Return what belongs to this step, and start on the next one."""
+        """Return what belongs to this step, and start on the next one; a step may ask more than once."""
+        if self._present is not None and self._present[0] == train_step:
+            return self._present[1]
         if self._pending is not None and self._pending[0] == train_step:
             value = self._pending[1].result()
         else:
             value = self._produce(train_step)
-        self._pending = None
+        self._pending, self._present = None, (train_step, value)
         if train_step + 1 < self._num_steps:
             self._pending = (train_step + 1, self._pool.submit(self._produce, train_step + 1))
         return value

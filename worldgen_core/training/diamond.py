@@ -28,12 +28,14 @@ from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_objective import DiamondObjective
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.finish import write_model
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
 from worldgen_core.training.pixel_batches import low_batches
 from worldgen_core.training.starting import take_over
 
 
+@in_processes
 def train_diamond(
     settings: DiamondSettings,
     dataset: Path,

@@ -21,6 +21,7 @@ from worldgen_core.diffusion.edm import EdmSettings, add_noise, preconditioners,
 from worldgen_core.diffusion.losses import EdmLoss, edm_loss
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
+from worldgen_core.rows import row_share, take_part
 
 
 class PixelBatch(NamedTuple):
@@ -69,7 +70,7 @@ class DiamondObjective:
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Dream this step's windows and return the loss and its parts."""
         device = next(self._denoiser.parameters()).device
-        batch = self._batches(train_step).to(device)
+        batch = take_part(self._batches(train_step), generator).to(device)
         num_context, length = self._denoiser.num_context_frames, batch.obs.shape[1]
         window = list(batch.obs[:, :num_context].unbind(dim=1))
         edm: list[Tensor] = []
@@ -86,7 +87,8 @@ class DiamondObjective:
             window = [*window[1:], dreamt]
         means = {name: torch.stack(values).mean() for name, values in (("edm", edm), ("end", ends)) if values}
         total = means["edm"] + self._settings.end_weight * means["end"] if ends else means["edm"]
-        return {"loss": total, **{name: value.detach() for name, value in means.items()}}
+        share = row_share(generator)
+        return {"loss": share * total, **{name: share * value.detach() for name, value in means.items()}}
 
     def _context(
         self, window: list[Tensor], batch: PixelBatch, t: int, generator: torch.Generator

@@ -25,12 +25,14 @@ from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.finish import write_model
-from worldgen_core.training.latent_windows import continue_from, latent_batches, open_latents
-from worldgen_core.training.latents import check_frame_size
+from worldgen_core.training.latent_windows import continue_from, latent_batches
+from worldgen_core.training.latents import check_frame_size, open_latents
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
 
 
+@in_processes
 def train_diamond_vae(
     settings: DiamondVaeSettings,
     dataset: Path,

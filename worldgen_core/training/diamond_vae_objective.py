@@ -21,6 +21,7 @@ from worldgen_core.diffusion.edm import add_noise, preconditioners, training_sig
 from worldgen_core.diffusion.losses import EdmLoss, edm_loss
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
+from worldgen_core.rows import among, normal, row_share, rows_of, take_part, uniform
 from worldgen_core.training.latent_windows import LatentBatch
 
 
@@ -67,16 +68,17 @@ class DiamondVaeObjective:
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Dream this step's windows and return the loss and its parts."""
         device = next(self._denoiser.parameters()).device
-        batch = LatentBatch(*(part.to(device) for part in self._batches(train_step)))
+        own = take_part(self._batches(train_step), generator)
+        batch = LatentBatch(*(part.to(device) for part in own))
         num_context, length = self._denoiser.num_context_frames, batch.z.shape[1]
-        level = torch.rand(len(batch.z), generator=generator).to(device) * self._settings.context_noise
+        level = uniform((len(batch.z),), generator).to(device) * self._settings.context_noise
         window = list(batch.z[:, :num_context].unbind(dim=1))
         parts: dict[str, list[Tensor]] = {"dream": [], "edm": [], "end": []}
         for t in range(num_context, length):
             noisy_window = _with_noise(torch.stack(window, dim=1), level, generator)
             context = LatentContext(noisy_window, batch.act[:, t - num_context : t], level)
             dreamt = self._one_frame(context, batch.z[:, t - 1 : t + 1], generator, parts)
-            parts["end"].append(self._end_loss(context, dreamt, batch.end[:, t]))
+            parts["end"].append(row_share(generator) * self._end_loss(context, dreamt, batch.end[:, t]))
             keeps_gradient = self._settings.has_gradient_through_dream
             window = [*window[1:], dreamt if keeps_gradient else dreamt.detach()]
         means = {name: torch.stack(values).mean() for name, values in parts.items() if values}
@@ -93,21 +95,28 @@ class DiamondVaeObjective:
     ) -> Tensor:
         """Judge the prediction of pair[:, 1], which follows pair[:, 0], and return what is to be fed back."""
         num_windows, is_dream = len(pair), self._settings.dreams_from_noise
-        num_edm = max(1, round(self._settings.edm_share * num_windows)) if is_dream else num_windows
-        sigma = training_sigma(num_edm, self._denoiser.settings.edm, generator, pair.device)
+        share, edm = row_share(generator), self._denoiser.settings.edm
         if not is_dream:
+            sigma = training_sigma(num_windows, edm, generator, pair.device)
             result = self._judge(context, pair, pair[:, 1], sigma, generator)
-            parts["edm"].append(result.loss.mean())
+            parts["edm"].append(share * result.loss.mean())
             return result.denoised
         # One pass for both: all windows from pure noise, then some of them again, from noisy true latents.
+        rows, num_rows = rows_of(num_windows, generator)
+        num_beside = max(1, round(self._settings.edm_share * num_rows))
+        own = rows[rows < num_beside]
+        num_edm = len(own)
+        with among(own, num_beside, generator):
+            sigma = training_sigma(num_edm, edm, generator, pair.device)
         beside = LatentContext(*(value[:num_edm].detach() for value in context))
         both = LatentContext(*(torch.cat(values) for values in zip(context, beside, strict=True)))
         pairs = torch.cat([pair, pair[:num_edm]])
         hidden = torch.cat([torch.zeros_like(pair[:, 1]), pair[:num_edm, 1]])
         sigma = torch.cat([sigma.new_full((num_windows,), self._sigma_start), sigma])
-        result = self._judge(both, pairs, hidden, sigma, generator)
-        parts["dream"].append(result.loss[:num_windows].mean())
-        parts["edm"].append(result.loss[num_windows:].mean())
+        with among(torch.cat([rows, num_rows + own]), num_rows + num_beside, generator):
+            result = self._judge(both, pairs, hidden, sigma, generator)
+        parts["dream"].append(share * result.loss[:num_windows].mean())
+        parts["edm"].append(result.loss[num_windows:].sum() / num_beside)
         return result.denoised[:num_windows]
 
     def _judge(
@@ -130,5 +139,5 @@ class DiamondVaeObjective:
 
 
 def _with_noise(z: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(z.shape, generator=generator).to(z.device)
+    noise = normal(z.shape, generator).to(z.device)
     return z + sigma[:, None, None, None, None] * noise

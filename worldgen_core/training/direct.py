@@ -30,12 +30,14 @@ from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.finish import write_model
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import run_training
 from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
 from worldgen_core.training.starting import take_over
 
 
+@in_processes
 def train_direct(
     settings: DirectSettings,
     dataset: Path,

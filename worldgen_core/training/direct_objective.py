@@ -23,6 +23,7 @@ from worldgen_core.batch import ClipBatch
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.ranges import to_unit
+from worldgen_core.rows import normal, take_part, uniform
 
 
 class DirectLossSettings(BaseModel):
@@ -64,7 +65,8 @@ class DirectObjective:
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Dream this step's batch and return the loss and its parts."""
-        batch = self._batches(train_step)
+        whole = self._batches(train_step)
+        batch = take_part(whole, generator)
         net, arch = self._network, self._network.arch
         device = net.background.device
         obs = to_unit(batch.obs.to(device)).permute(0, 1, 4, 2, 3)
@@ -86,14 +88,15 @@ class DirectObjective:
                 )
             )
             context, memory = [*context[1:], out.cells], out.memory
-        seen = mask[:, first:].T / mask[:, first:].sum()
+        # Of the whole batch: a part with fewer frames that count must count less.
+        seen = mask[:, first:].T / whole.mask[:, first:].sum().to(device)
         return self._total({name: (torch.stack(values) * seen).sum() for name, values in parts.items()})
 
     def _noisy(self, context: list[Tensor], noise: float, generator: torch.Generator) -> list[Tensor]:
-        level = torch.rand(len(context[0]), 1, 1, 1, generator=generator) * noise
+        level = uniform((len(context[0]), 1, 1, 1), generator) * noise
         noisy: list[Tensor] = []
         for cells in context:
-            drawn = torch.randn(cells.shape, generator=generator) * level
+            drawn = normal(cells.shape, generator) * level
             noisy.append(cells + drawn.to(cells.device).contiguous(memory_format=torch.channels_last))
         return noisy
 
@@ -101,7 +104,7 @@ class DirectObjective:
         self, last: Tensor, target: Tensor, generator: torch.Generator, parts: dict[str, list[Tensor]]
     ) -> Tensor:
         mean, log_std = self._network.encoder(last, target)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = normal(mean.shape, generator).to(mean.device)
         chance = mean + log_std.exp() * noise
         prior = self._network.prior(last.detach())
         surprise = -prior.log_prob(chance.detach())

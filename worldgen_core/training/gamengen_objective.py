@@ -22,6 +22,7 @@ from worldgen_core.models.gamengen_network import (
     inner_convolutions,
     without_frames,
 )
+from worldgen_core.rows import among, normal, row_share, rows_of, take_part, uniform
 from worldgen_core.training.gamengen_settings import GamengenLossSettings
 from worldgen_core.training.latent_windows import LatentBatch
 
@@ -56,7 +57,8 @@ class GamengenObjective:
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Predict this step's windows and return the loss and its parts."""
         device = next(self._network.parameters()).device
-        batch = LatentBatch(*(part.to(device) for part in self._batches(train_step)))
+        own = take_part(self._batches(train_step), generator)
+        batch = LatentBatch(*(part.to(device) for part in own))
         num_context, length = self._network.num_context_frames, batch.z.shape[1]
         window = list(batch.z[:, :num_context].unbind(dim=1))
         parts: Parts = {"dream": [], "level": [], "end": []}
@@ -64,7 +66,7 @@ class GamengenObjective:
             context = self._context(torch.stack(window, dim=1), batch.act[:, t - num_context : t], generator)
             pair = batch.z[:, t - 1 : t + 1]
             made = (self._dream if self._settings.dreams else self._teach)(context, pair, generator, parts)
-            parts["end"].append(self._end_loss(context, made, batch.end[:, t]))
+            parts["end"].append(row_share(generator) * self._end_loss(context, made, batch.end[:, t]))
             window = [*window[1:], made if self._settings.dreams else batch.z[:, t]]
         means = {name: torch.stack(values).mean() for name, values in parts.items() if values}
         pictures = [means[name] for name in ("dream", "level") if name in means]
@@ -73,9 +75,9 @@ class GamengenObjective:
 
     def _context(self, z: Tensor, act: Tensor, generator: torch.Generator) -> GamengenContext:
         """The context under noise, whose deviation is drawn per window and told by its bucket."""
-        drawn = torch.rand(len(z), generator=generator).to(z.device)
+        drawn = uniform((len(z),), generator).to(z.device)
         deviation = drawn * self._network.settings.max_context_noise
-        noise = torch.randn(z.shape, generator=generator).to(z.device)
+        noise = normal(z.shape, generator).to(z.device)
         noisy = z + deviation[:, None, None, None, None] * noise
         return GamengenContext(noisy, act, self._network.bucket(deviation))
 
@@ -89,7 +91,7 @@ class GamengenObjective:
         """Judge predictions of pair[:, 1] at random levels; return the estimates."""
         level = self._random_levels(len(pair), generator)
         result = self._judge(self._dropped(context, generator), pair, pair[:, 1], level, generator)
-        parts["level"].append(result.loss.mean())
+        parts["level"].append(row_share(generator) * result.loss.mean())
         return result.clean
 
     def _dream(
@@ -101,29 +103,33 @@ class GamengenObjective:
     ) -> Tensor:
         """Judge what pure noise becomes in one step, and beside it some windows at random levels."""
         num_windows = len(pair)
-        num_beside = max(1, round(self._settings.level_share * num_windows))
+        rows, num_rows = rows_of(num_windows, generator)
+        num_beside = max(1, round(self._settings.level_share * num_rows))
+        own = rows[rows < num_beside]
         # One pass for both. Context is never dropped from a dream that is to be fed back.
-        beside = GamengenContext(*(value[:num_beside].detach() for value in context))
-        both = zip(context, self._dropped(beside, generator), strict=True)
-        hidden = torch.cat([torch.zeros_like(pair[:, 1]), pair[:num_beside, 1]])
+        beside = GamengenContext(*(value[: len(own)].detach() for value in context))
+        with among(own, num_beside, generator):
+            level = self._random_levels(len(own), generator)
+            both = zip(context, self._dropped(beside, generator), strict=True)
         last = torch.full((num_windows,), self._num_levels - 1)
-        result = self._judge(
-            GamengenContext(*(torch.cat(values) for values in both)),
-            torch.cat([pair, pair[:num_beside]]),
-            hidden,
-            torch.cat([last, self._random_levels(num_beside, generator)]),
-            generator,
-        )
-        parts["dream"].append(result.loss[:num_windows].mean())
-        parts["level"].append(result.loss[num_windows:].mean())
+        with among(torch.cat([rows, num_rows + own]), num_rows + num_beside, generator):
+            result = self._judge(
+                GamengenContext(*(torch.cat(values) for values in both)),
+                torch.cat([pair, pair[: len(own)]]),
+                torch.cat([torch.zeros_like(pair[:, 1]), pair[: len(own), 1]]),
+                torch.cat([last, level]),
+                generator,
+            )
+        parts["dream"].append(row_share(generator) * result.loss[:num_windows].mean())
+        parts["level"].append(result.loss[num_windows:].sum() / num_beside)
         return result.clean[:num_windows]
 
     def _random_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(self._num_levels, (num_rows,), generator=generator)
+        return (uniform((num_rows,), generator) * self._num_levels).long()
 
     def _dropped(self, context: GamengenContext, generator: torch.Generator) -> GamengenContext:
         """The context with all past frames of some rows zeroed."""
-        drawn = torch.rand(len(context.z), generator=generator).to(context.z.device)
+        drawn = uniform((len(context.z),), generator).to(context.z.device)
         drops, bare = drawn < self._settings.drop_share, without_frames(context)
         return GamengenContext(
             torch.where(drops[:, None, None, None, None], bare.z, context.z),
@@ -142,7 +148,7 @@ class GamengenObjective:
         """Squared error of v for pair[:, 1]; the network sees `hidden` under noise in its place."""
         before, clean = pair.unbind(dim=1)
         level = level.to(clean.device)
-        noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+        noise = normal(clean.shape, generator).to(clean.device)
         x = add_noise(self._scheduler, hidden, noise, level).x
         target = add_noise(self._scheduler, clean, noise, level).velocity
         velocity = self._network(x, level, context)

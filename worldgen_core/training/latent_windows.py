@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
 from storage.clips import ClipReader
-from storage.errors import StorageError
 from storage.latents import LatentReader
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.errors import ConfigError
@@ -62,24 +61,6 @@ def latent_batches(
         )
 
     return batch
-
-
-def open_latents(folder: Path, space: LatentSpace, reader: ClipReader) -> LatentReader:
-    """Open the latents and make sure that they are those of this dataset and autoencoder.
-
-    Raises: StorageError.
-    """
-    latents = LatentReader(folder)
-    expected = {row.episode_id: row.num_frames for row in reader.episodes()}
-    found = {name: entry.num_frames for name, entry in latents.episodes.items()}
-    if latents.info.shape != space.latent_shape or expected != found:
-        raise StorageError(
-            f"{folder}: latents",
-            expected=f"{len(expected)} episodes of {space.latent_shape}, as in dataset and autoencoder",
-            found=f"{len(found)} episodes of {latents.info.shape}",
-            next_step="encode them again: `worldgen build GAME --force encode_latents`",
-        )
-    return latents
 
 
 def continue_from(start: Path, model: str, network: nn.Module, space: LatentSpace, autoencoder: Path) -> None:

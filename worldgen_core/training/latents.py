@@ -14,7 +14,8 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from storage.clips import ClipReader
-from storage.latents import LatentInfo, LatentWriter
+from storage.errors import StorageError
+from storage.latents import LatentInfo, LatentReader, LatentWriter
 from worldgen_core.batch import array_to_tensor
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
@@ -81,3 +82,21 @@ def check_frame_size(space: LatentSpace, height: int, width: int) -> None:
             found=f"{card.height} x {card.width}",
             next_step="train it on this dataset: `worldgen build GAME --force train_autoencoder`",
         )
+
+
+def open_latents(folder: Path, space: LatentSpace, reader: ClipReader) -> LatentReader:
+    """Open the latents of this dataset and autoencoder.
+
+    Raises: StorageError if they are those of others.
+    """
+    latents = LatentReader(folder)
+    expected = {row.episode_id: row.num_frames for row in reader.episodes()}
+    found = {name: entry.num_frames for name, entry in latents.episodes.items()}
+    if latents.info.shape != space.latent_shape or expected != found:
+        raise StorageError(
+            f"{folder}: latents",
+            expected=f"{len(expected)} episodes of {space.latent_shape}, as in dataset and autoencoder",
+            found=f"{len(found)} episodes of {latents.info.shape}",
+            next_step="encode them again: `worldgen build GAME --force encode_latents`",
+        )
+    return latents

@@ -23,11 +23,13 @@ from worldgen_core.models.layered_network import LayeredNetwork, LayeredShape
 from worldgen_core.models.layered_tiles import distances
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
+from worldgen_core.rows import split_rows
 from worldgen_core.seeds import derive_seed
 from worldgen_core.tracking.settings import TrackingSettings
 from worldgen_core.tracking.sprites import SpriteBank
 from worldgen_core.training.clip_batches import Prefetcher
 from worldgen_core.training.finish import write_model
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.layered_atlas import Atlas, make_atlas
 from worldgen_core.training.layered_doors import find_passages
 from worldgen_core.training.layered_moves import MoveSamples, draw_moves, gather_moves, mover_loss
@@ -56,13 +58,15 @@ class LayeredObjective:
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss of this step's windows and moves, and its parts."""
-        tiles = tile_loss(self._network.tiles, self._windows(train_step))
-        mover = self._network.mover
+        windows, mover = self._windows(train_step), self._network.mover
+        tiles = tile_loss(self._network.tiles, windows, split_rows(len(windows.shown), generator))
         batch = draw_moves(self._moves, mover.game, self._settings.moves, generator)
-        moves = mover_loss(mover, batch, self._settings.moves)
+        rows = split_rows(len(batch.group), generator)
+        moves = mover_loss(mover, batch, self._settings.moves, rows)
         return {"tiles": tiles.detach(), **moves, "loss": tiles + moves["loss"]}
 
 
+@in_processes
 def train_layered(
     settings: LayeredSettings,
     dataset: Path,

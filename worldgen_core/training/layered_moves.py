@@ -310,18 +310,26 @@ def _hidden(window: UInt8[Tensor, "b 4 n n"], game: MoverGame) -> UInt8[Tensor, 
 
 
 def mover_loss(
-    network: MoverNetwork, batch: MoveSamples, settings: MoverLossSettings
+    network: MoverNetwork,
+    batch: MoveSamples,
+    settings: MoverLossSettings,
+    rows: Int64[Tensor, " own"] | None = None,
 ) -> dict[str, Float32[Tensor, ""]]:
-    """The loss of a batch, "loss", and its parts, which carry no gradient."""
-    told = batch.state
-    out = network(batch.sight, told)
+    """The loss of a batch, "loss", and its parts, which carry no gradient.
+
+    With `rows`, what these rows add to it: the losses of all parts of a batch add up to that of the whole.
+    """
+    rows = torch.arange(len(batch.group)) if rows is None else rows
+    own = batch.take(rows)
+    out, told = network(own.sight, own.state), own.state
+    novel = functional.softplus(-network.is_free(_novel(batch.window)[rows]))
     parts = {
-        "motion": _one_of(out.motion, batch.next_motion),
-        "pose": _one_of(network.pose(told, batch.next_motion), batch.next_pose),
-        "follows": _binary(out.follows, batch.follows),
-        "leaves": _binary(out.leaves, batch.leaves),
-        "free": _ground_loss(out.is_free, batch.is_free, settings.shunned_weight),
-        "novel": functional.softplus(-network.is_free(_novel(batch.window))).mean(),
+        "motion": _one_of(out.motion, batch.next_motion, rows),
+        "pose": _one_of(network.pose(told, own.next_motion), batch.next_pose, rows),
+        "follows": _binary(out.follows, batch.follows, rows),
+        "leaves": _binary(out.leaves, batch.leaves, rows),
+        "free": _ground_loss(out.is_free, batch.is_free, rows, settings.shunned_weight),
+        "novel": novel.mean() * (len(rows) / len(batch.group)),
     }
     loss = (
         parts["motion"]
@@ -342,23 +350,35 @@ def _novel(window: UInt8[Tensor, "b 4 n n"]) -> UInt8[Tensor, "b 4 n n"]:
     return torch.cat([colours, window[:, 3:]], dim=1)
 
 
-def _one_of(logits: Float32[Tensor, "b n"], target: Int64[Tensor, " b"]) -> Float32[Tensor, ""]:
+# Each loss is a mean over the whole batch's known targets, to which the logits of `rows` add their share.
+
+
+def _one_of(
+    logits: Float32[Tensor, "own n"], target: Int64[Tensor, " b"], rows: Int64[Tensor, " own"]
+) -> Float32[Tensor, ""]:
     """Mean cross-entropy where the target is known; 0 where it never is."""
-    each = functional.cross_entropy(logits, target, ignore_index=UNKNOWN, reduction="sum")
+    each = functional.cross_entropy(logits, target[rows], ignore_index=UNKNOWN, reduction="sum")
     return each / (target != UNKNOWN).sum().clamp(min=1)
 
 
 def _ground_loss(
-    logit: Float32[Tensor, "b 4"], target: Int64[Tensor, "b 4"], shunned_weight: float
+    logit: Float32[Tensor, "own 4"],
+    target: Int64[Tensor, "b 4"],
+    rows: Int64[Tensor, " own"],
+    shunned_weight: float,
 ) -> Float32[Tensor, ""]:
     """Mean cross-entropy where something is known, tiles never entered counting less."""
     weight = (target != UNKNOWN) * torch.where(target == SHUNNED, shunned_weight, 1.0)
-    each = functional.binary_cross_entropy_with_logits(logit, (target == FREE).float(), reduction="none")
-    return (each * weight).sum() / weight.sum().clamp(min=1)
+    is_free = (target[rows] == FREE).float()
+    each = functional.binary_cross_entropy_with_logits(logit, is_free, reduction="none")
+    return (each * weight[rows]).sum() / weight.sum().clamp(min=1)
 
 
-def _binary(logit: Float32[Tensor, "*n"], target: Int64[Tensor, "*n"]) -> Float32[Tensor, ""]:
+def _binary(
+    logit: Float32[Tensor, "own ..."], target: Int64[Tensor, "b ..."], rows: Int64[Tensor, " own"]
+) -> Float32[Tensor, ""]:
     """Mean cross-entropy where the target is known; 0 where it never is."""
     is_known = target != UNKNOWN
-    each = functional.binary_cross_entropy_with_logits(logit, (target == 1).float(), reduction="none")
-    return (each * is_known).sum() / is_known.sum().clamp(min=1)
+    is_true = (target[rows] == 1).float()
+    each = functional.binary_cross_entropy_with_logits(logit, is_true, reduction="none")
+    return (each * is_known[rows]).sum() / is_known.sum().clamp(min=1)

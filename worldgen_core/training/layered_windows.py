@@ -147,9 +147,15 @@ def _part(screen: tuple[slice, slice], rng: np.random.Generator) -> tuple[slice,
     return spans[0], spans[1]
 
 
-def tile_loss(network: TileNetwork, windows: Windows) -> Float32[Tensor, ""]:
-    """Cross-entropy of the asked cells, in nats a tile; 0 for a batch that asks for none."""
-    logits = network(windows.shown)
-    target = torch.where(windows.is_asked, windows.truth, NO_TILE)
+def tile_loss(
+    network: TileNetwork, windows: Windows, rows: Int64[Tensor, " own"] | None = None
+) -> Float32[Tensor, ""]:
+    """Cross-entropy of the asked cells, in nats a tile; 0 for a batch that asks for none.
+
+    With `rows`, what these windows add to it: the losses of all parts of a batch add up to that of the whole.
+    """
+    rows = torch.arange(len(windows.shown)) if rows is None else rows
+    logits = network(windows.shown[rows])
+    target = torch.where(windows.is_asked, windows.truth, NO_TILE)[rows]
     total = functional.cross_entropy(logits.float(), target, ignore_index=NO_TILE, reduction="sum")
     return total / windows.is_asked.sum().clamp(min=1)

@@ -1,9 +1,10 @@
 """The training loop that every model shares: steps, schedule, clipping, averaging, checkpoints, progress.
 
-It counts steps and never seconds. A model brings an `Objective`, which draws its own batches as a pure
-function of the training step; randomness inside a step comes from a generator seeded with the step. So a
-run that is interrupted and resumed ends with the same bits as one that is not, on one device and number of
-threads.
+A step's batch may be split into parts, taken one after the other (`loop.accumulate`) or side by side by
+several processes (`loop.num_processes`). It counts steps and never seconds. A model brings an `Objective`,
+which draws its own batches as a pure function of the training step; randomness inside a step comes from a
+generator seeded with the step. So a run that is interrupted and resumed ends with the same bits as one that
+is not, on one device and number of threads.
 """
 
 from __future__ import annotations
@@ -11,29 +12,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from worldgen_core.device import choose_precision
-from worldgen_core.errors import DivergenceError
+from worldgen_core.errors import ConfigError
 from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.rows import Part, PartGenerator, part_generator
 from worldgen_core.seeds import derive_seed
 from worldgen_core.threads import cpu_threads
-from worldgen_core.training.checkpoints import Checkpoint, architecture_of, load_latest, save_checkpoint
+from worldgen_core.training.checkpoints import (
+    Checkpoint,
+    architecture_of,
+    checkpoint_path,
+    load_latest,
+    save_checkpoint,
+)
+from worldgen_core.training.divergence import Trend, check_step, usual_loss
 from worldgen_core.training.ema import WeightAverage
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.optimizers import MuonAdamW
+from worldgen_core.training.passes import CompilationNews, compiled, recomputed
+from worldgen_core.training.precision import Precision
+from worldgen_core.training.ranks import add_over_ranks, agree, num_ranks, rank
 
 Row = dict[str, float | int]
-
-_MIN_ROWS = 5
-"""Logged rows from which on a loss can be called unusual."""
 
 
 @runtime_checkable
@@ -46,7 +54,11 @@ class Objective(Protocol):
     """Weights that Muon takes if it is on; empty if the model names none."""
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scalars of one batch, "loss" among them; the batch is a pure function of `train_step`."""
+        """Scalars of one batch, "loss" among them; the batch is a pure function of `train_step`.
+
+        The generator says which part of the batch is asked for (`worldgen_core.rows`), and the results of
+        all parts add up to those of the whole batch.
+        """
         ...
 
 
@@ -68,17 +80,17 @@ class _Log:
     pending: list[Row] = field(default_factory=list[Row])
 
     def add(self, train_step: int, values: Row) -> Row:
-        """Take one step's figures and return the latest means."""
+        """Take one step's figures and return the latest means; a step in float16 may have no norm."""
         self.pending.append(values)
-        means = {name: sum(row[name] for row in self.pending) / len(self.pending) for name in values}
+        means = {name: _mean([row[name] for row in self.pending if name in row]) for name in values}
         if (train_step + 1) % self.every == 0:
             self.rows.append({"train_step": train_step + 1, **means})
             self.pending.clear()
         return means
 
-    def usual_loss(self) -> float:
-        """Median of the logged losses; 0 before there are enough to tell."""
-        return median(float(row["loss"]) for row in self.rows) if len(self.rows) >= _MIN_ROWS else 0.0
+
+def _mean(values: list[float | int]) -> float:
+    return sum(values) / len(values)
 
 
 def rate_scale(train_step: int, num_steps: int, settings: LoopSettings) -> float:
@@ -98,39 +110,63 @@ def run_training(
     resume: Path,
     progress: Progress,
     label: str = "frames",
+    phase_at: Callable[[int], int] = lambda _train_step: 0,
 ) -> TrainingRun:
     """Train for `num_steps` steps, going on from the newest whole checkpoint in `resume`.
 
     `num_frames_at` says how many frames a step learns from; progress counts them, as `label`, because steps
-    late in a curriculum take longer.
+    late in a curriculum take longer. `phase_at` numbers its phases, whose losses are not to be compared.
+    Every process that trains along calls this with the same arguments; the first one writes the checkpoints.
     Determinism: same settings, seed and device give the same bits, however often the run was interrupted.
-    Raises: DivergenceError if loss or gradient is not finite, or the loss far above what it was (the last
-    good checkpoint stays); CheckpointError if `resume` belongs to another architecture.
+    Raises: DivergenceError if loss or gradient is not finite, or the loss jumps or creeps far above what it
+    was (the last good checkpoint stays); CheckpointError if `resume` belongs to another architecture, or
+    holds checkpoints none of which can be read; ConfigError if the device or the model cannot do what the
+    settings ask for.
     """
     frames = list(accumulate((num_frames_at(step) for step in range(num_steps)), initial=0))
-    with cpu_threads(settings.num_threads):
-        return _Loop(objective, settings, seed, num_steps, resume).run(progress, frames, label)
+    with ExitStack() as stack:
+        stack.enter_context(cpu_threads(settings.num_threads))
+        if settings.checkpoint_activations:
+            stack.enter_context(recomputed(objective.module))
+        if settings.compile:
+            stack.enter_context(compiled(objective.module))
+        loop = _Loop(objective, settings, seed, num_steps, resume, phase_at)
+        return loop.run(progress, frames, label)
 
 
 class _Loop:
     def __init__(
-        self, objective: Objective, settings: LoopSettings, seed: int, num_steps: int, resume: Path
+        self,
+        objective: Objective,
+        settings: LoopSettings,
+        seed: int,
+        num_steps: int,
+        resume: Path,
+        phase_at: Callable[[int], int],
     ) -> None:
         self.objective, self.settings, self.seed = objective, settings, seed
         self.num_steps, self.resume = num_steps, resume
         self.module = objective.module
+        self.precision = Precision(settings.precision, next(self.module.parameters()).device)
         self.optimizer = MuonAdamW(self.module, settings.optimizer, objective.matrices)
         self.average = WeightAverage(self.module, settings.ema_decay)
-        self.log = _Log(settings.log_every)
+        self.log, self.trend = _Log(settings.log_every), Trend(phase_at, settings.log_every)
+        self.good_step = 0
+        count = settings.accumulate * num_ranks()
+        self.parts = [Part(index, count) for index in range(rank(), count, num_ranks())]
 
     def run(self, progress: Progress, frames: list[int], label: str) -> TrainingRun:
         first = self.restore()
+        news = CompilationNews(progress) if self.settings.compile and first < self.num_steps else None
         started, steps_per_s = time.perf_counter(), 0.0
         for train_step in range(first, self.num_steps):
-            means = self.log.add(train_step, self.step(train_step))
+            step_started = time.perf_counter()
+            means = self.take_down(train_step, self.step(train_step))
+            if news is not None:
+                news.after_step(time.perf_counter() - step_started)
             done = train_step + 1
             if done % self.settings.checkpoint_every == 0 or done == self.num_steps:
-                save_checkpoint(self.resume, Checkpoint(done, self.state(), self.extra()))
+                self.save(done)
             seconds = time.perf_counter() - started
             steps_per_s, rate = (done - first) / seconds, (frames[done] - frames[first]) / seconds
             progress(ProgressEvent(label, frames[done], frames[-1], rate, {"loss": means["loss"]}))
@@ -138,40 +174,65 @@ class _Loop:
         return TrainingRun(weights, self.log.rows, steps_per_s)
 
     def step(self, train_step: int) -> Row:
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "train_step", train_step))
-        device = next(self.module.parameters()).device
-        precision = choose_precision(self.settings.precision, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            losses = self.objective.loss(train_step, generator)
         self.optimizer.zero_grad()
-        losses["loss"].backward()
-        norm = nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.clip_norm)
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        values["gradient_norm"] = float(norm)
-        self.check(train_step, values)
-        self.optimizer.step(train_step, rate_scale(train_step, self.num_steps, self.settings))
+        losses = add_over_ranks(self.optimizer.parameters, self.gradients(train_step))
+        values: Row = {name: float(value) for name, value in losses.items()}
+        scaler, rate = self.precision.scaler, rate_scale(train_step, self.num_steps, self.settings)
+        if scaler is not None:
+            values["loss_scale"] = scaler.scale
+            scaler.unscale(self.optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.clip_norm))
+        if scaler is None or math.isfinite(norm):
+            values["gradient_norm"] = norm
+        check_step(train_step, values, usual_loss(self.log.rows), self.settings, self.resume)
+        if scaler is None:
+            self.optimizer.step(train_step, rate)
+        else:
+            scaler.step(self.optimizer, train_step, rate)
         self.average.update(self.module, train_step)
         return values
 
-    def check(self, train_step: int, values: Row) -> None:
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(values[name]):
-                raise DivergenceError(
-                    f"training step {train_step}: {name}",
-                    expected="a finite number",
-                    found=str(values[name]),
-                    next_step=f"lower the learning rate; the last good checkpoint is in {self.resume}",
-                )
-        usual = self.log.usual_loss()
-        limit = usual * self.settings.diverged_at
-        if self.settings.diverged_at and usual > 0 and values["loss"] > limit:
-            raise DivergenceError(
-                f"training step {train_step}: loss",
-                expected=f"less than {limit:.4g}, {self.settings.diverged_at:g} times its usual {usual:.4g}",
-                found=f"{values['loss']:.4g}",
-                next_step="lower the learning rate, or raise loop.diverged_at; "
-                f"the last checkpoint is in {self.resume}",
+    def gradients(self, train_step: int) -> dict[str, Tensor]:
+        """Add up the gradients of this process's parts of the batch, and return their figures' sums."""
+        total: dict[str, Tensor] = {}
+        for part in self.parts:
+            generator = part_generator(derive_seed(self.seed, "train_step", train_step), part)
+            with self.precision.autocast():
+                losses = self.objective.loss(train_step, generator)
+            self.check_parts(generator)
+            scaler = self.precision.scaler
+            (scaler.scaled(losses["loss"]) if scaler else losses["loss"]).backward()
+            for name, value in losses.items():
+                total[name] = total[name] + value.detach() if name in total else value.detach()
+        return total
+
+    def check_parts(self, generator: PartGenerator) -> None:
+        if generator.part.count > 1 and not generator.num_rows:
+            raise ConfigError(
+                "loop.accumulate, loop.num_processes",
+                expected=f"1 for {type(self.objective).__name__}, which learns from whole batches only",
+                found=f"{generator.part.count} parts a batch",
+                next_step="leave both at 1 for this model",
             )
+
+    def take_down(self, train_step: int, values: Row) -> Row:
+        """Log a step's figures, and judge the trend at each row."""
+        num_rows = len(self.log.rows)
+        means = self.log.add(train_step, values)
+        if len(self.log.rows) > num_rows:
+            self.trend.add(self.log.rows[-1])
+            kept = checkpoint_path(self.resume, self.good_step)
+            where = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint is older"
+            self.trend.check(train_step, self.settings.crept_at, where)
+        return means
+
+    def save(self, train_step: int) -> None:
+        """Keep the state; the last one that was good before the loss began to creep is never deleted."""
+        if self.trend.is_good:
+            self.good_step = train_step
+        if rank() == 0:
+            checkpoint = Checkpoint(train_step, self.state(), self.extra())
+            save_checkpoint(self.resume, checkpoint, keep=self.good_step)
 
     def state(self) -> dict[str, Tensor]:
         return {
@@ -181,14 +242,25 @@ class _Loop:
         }
 
     def extra(self) -> dict[str, Any]:
-        return {"rows": self.log.rows, "pending": self.log.pending}
+        scaler = self.precision.scaler
+        extra = {"rows": self.log.rows, "pending": self.log.pending, "good_step": self.good_step}
+        return extra | ({} if scaler is None else {"loss_scaler": scaler.state()})
 
     def restore(self) -> int:
         checkpoint = load_latest(self.resume, architecture=architecture_of(self.state()))
-        if checkpoint is None:
-            return 0
-        with torch.no_grad():
-            for name, value in self.state().items():
-                value.copy_(checkpoint.tensors[name])
-        self.log.rows, self.log.pending = checkpoint.extra["rows"], checkpoint.extra["pending"]
-        return checkpoint.train_step
+        train_step = 0 if checkpoint is None else checkpoint.train_step
+        if checkpoint is not None:
+            self.take_back(checkpoint)
+        agree(train_step, self.state())
+        return train_step
+
+    @torch.no_grad()
+    def take_back(self, checkpoint: Checkpoint) -> None:
+        for name, value in self.state().items():
+            value.copy_(checkpoint.tensors[name])
+        extra = checkpoint.extra
+        self.log.rows, self.log.pending, self.good_step = extra["rows"], extra["pending"], extra["good_step"]
+        for row in self.log.rows:
+            self.trend.add(row)
+        if self.precision.scaler is not None:
+            self.precision.scaler.restore(extra["loss_scaler"])

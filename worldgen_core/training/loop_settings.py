@@ -42,6 +42,8 @@ class LoopSettings(BaseModel):
     """Largest norm of the whole gradient."""
     diverged_at: float = Field(default=1000.0, ge=0, json_schema_extra=NEUTRAL)
     """A loss so many times the median of those logged so far ends the training; 0 means off."""
+    crept_at: float = Field(default=2.0, ge=0, json_schema_extra=NEUTRAL)
+    """A loss that has crept up to so many times the best of its phase ends the training; 0 means off."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Memory of the weight average that gets published."""
     checkpoint_every: int = Field(default=250, ge=1, json_schema_extra=NEUTRAL)
@@ -54,7 +56,23 @@ class LoopSettings(BaseModel):
     """Where to train; a named device that is missing is an error."""
     precision: PrecisionName = "float32"
     """Of the products; sums, weights and the optimizer stay float32. `auto` takes bf16 where the device
-    multiplies it fast: GPUs, and CPUs with AMX or AVX-512 BF16 (docs/decisions/0003)."""
+    multiplies it fast: GPUs, and CPUs with AMX or AVX-512 BF16 (docs/decisions/0003). `float16` scales the
+    loss and is for CUDA only."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts in which a process takes its rows of a batch, one after the other: less memory, same gradient
+    but for rounding."""
+    checkpoint_activations: bool = Field(default=False, json_schema_extra=NEUTRAL)
+    """Compute activations inside blocks twice instead of keeping them: less memory, a third more time, same
+    result."""
+    compile: bool = False
+    """Compile the network with torch.compile: a wait at the start of each phase, then faster steps."""
+    num_processes: int = Field(default=1, ge=1)
+    """Processes that share every batch, started by torchrun: GPUs, or groups of CPU cores (`num_threads`
+    each). The batch stays as large as it is, so the result differs by rounding only."""
+    num_machines: int = Field(default=1, ge=1, json_schema_extra=NEUTRAL)
+    """Machines on which these processes run, as many on each; docs/decisions/0010 has the command."""
+    meeting_point: str = Field(default="", json_schema_extra=NEUTRAL)
+    """`HOST:PORT` of the first machine, where the processes of several find each other."""
 
 
 def published_loop() -> LoopSettings:

@@ -47,6 +47,11 @@ class MuonAdamW:
         for name, weight in self._muon.items():
             self._state[f"momentum/{name}"] = torch.zeros_like(weight)
 
+    @property
+    def param_groups(self) -> list[dict[str, list[nn.Parameter]]]:
+        """The parameters as torch's gradient scaler asks for them."""
+        return [{"params": self.parameters}]
+
     def state_dict(self) -> dict[str, Tensor]:
         """The moments by parameter name; the step count belongs to the loop."""
         return self._state

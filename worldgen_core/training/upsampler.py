@@ -17,9 +17,11 @@ from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_objective import DiamondObjective
 from worldgen_core.training.diamond_settings import UpsamplerSettings
 from worldgen_core.training.finish import write_model
+from worldgen_core.training.launch import in_processes
 from worldgen_core.training.pixel_batches import upsampler_batches
 
 
+@in_processes
 def train_upsampler(
     settings: UpsamplerSettings, dataset: Path, *, out: Path, resume: Path, progress: Progress
 ) -> Outcome:

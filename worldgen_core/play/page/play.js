@@ -3,17 +3,19 @@
 import { Latency, milliseconds } from "./latency.js";
 import { HEADER_BYTES, unpack } from "./frames.js";
 import { keyName, makeTouch } from "./controls.js";
+import { Models } from "./models.js";
 
 const $ = (id) => document.getElementById(id);
 const UI_KEYS = { KeyP: "pause", KeyN: "step", KeyR: "reset", KeyV: "record", KeyG: "toggle", KeyB: "both", KeyC: "context" };
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
-const IDLE = 4000, RUDE = 4001, WRONG = 4002, FULL = 1013;
+const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013;
 
 const state = {
   socket: null, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
   held: [], press: 0, start: null, retries: 0, isOut: false, newest: null, isDrawing: false, shown: 0,
 };
 const latency = new Latency();
+const models = new Models(send);
 
 // Connection
 
@@ -39,10 +41,12 @@ function lost(code) {
     [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
     [RUDE]: "That was too much at once. Press a key or tap to come back.",
     [WRONG]: "Page and server do not understand each other. Reload the page.",
+    [BROKEN]: "This model has failed. Press a key or tap to go on with the first one.",
     [FULL]: "All places and the waiting line are taken. Press a key or tap to try again.",
   };
   if (code in reasons) {
     state.isOut = true;
+    if (code === BROKEN) models.forget();
     notice(reasons[code]);
     return;
   }
@@ -55,7 +59,12 @@ function hear(message) {
   else if (message.type === "wait") {
     const ahead = message.ahead ? `${message.ahead} ahead of you` : "you are next";
     notice(`Somebody is playing. A place will be yours as soon as one is free: ${ahead}.`);
-  } else if (message.type === "recorded") offer(message);
+  } else if (message.type === "model") {
+    models.show(message.model);
+    listStarts(message.starts);
+  } else if (message.type === "loading") models.loading(message.name);
+  else if (message.type === "refused") models.refused(message.text);
+  else if (message.type === "recorded") offer(message);
   else if (message.type === "error") notice(message.text);
 }
 
@@ -66,13 +75,11 @@ function greet(hello) {
   state.shown = 0;
   $("title").textContent = hello.title;
   document.title = `${hello.title} · worldgen`;
-  const millions = (hello.model.parameters / 1e6).toFixed(1);
-  $("model").textContent = `dreamt by ${hello.model.name}, ${millions}M parameters, on ${hello.model.device}`;
+  models.greet(hello.choices);
   $("views").hidden = !hello.has_game;
   $("chance-line").hidden = !hello.has_game;
   $("seed").value = hello.seed;
   listKeys(hello);
-  listStarts(hello);
   makeTouch($("touch"), hello, press, release);
   notice("");
   sayShow();
@@ -197,7 +204,7 @@ function comeBack() {
   return true;
 }
 
-const isTyping = (event) => event.target instanceof HTMLInputElement && event.target.type === "number";
+const isTyping = ({ target }) => target.matches?.("input[type=number], select") ?? false;
 
 addEventListener("keydown", (event) => {
   if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -318,9 +325,11 @@ function listKeys(hello) {
   );
 }
 
-function listStarts(hello) {
+function listStarts(starts) {
+  const isListed = starts.map(({ id }) => id).join() === [...$("starts").children].map((one) => one.dataset.start).join();
+  if (isListed) return;
   $("starts").replaceChildren(
-    ...hello.starts.map(({ id, label }) => {
+    ...starts.map(({ id, label }) => {
       const button = document.createElement("button"), image = document.createElement("img");
       Object.assign(image, { src: `starts/${encodeURIComponent(id)}.png`, alt: `held-out episode ${label}` });
       button.title = label;

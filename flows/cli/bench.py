@@ -1,0 +1,92 @@
+"""`worldgen bench`: the speed of a game's champion, or the optimisation ladder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.build import AsJson, Data, Device, Profile, quiet_prefect
+from flows.cli.studio import Dataset
+from worldgen_core.names import GameName
+
+if TYPE_CHECKING:
+    from flows.ladder import Ladder
+
+What = Annotated[
+    Literal["flappy", "pokemon", "ladder"],
+    typer.Argument(help="A game, whose champion is measured; or the optimisation ladder."),
+]
+Quick = Annotated[bool, typer.Option(help="Of the ladder: less exact, in a minute or two.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bench")(bench)
+
+
+def bench(
+    what: What,
+    profile: Profile = "laptop",
+    dataset: Dataset = None,
+    device: Device = "auto",
+    data: Data = "auto",
+    quick: Quick = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure frames a second, latency, memory and size on this machine.
+
+    Of a game: its champion. Of the ladder: every step from the published model to a playable one, with the
+    quality of what is trained.
+    """
+    from flows.cli.server import ensure_server
+
+    ensure_server(say=lambda text: typer.echo(text, err=True))
+    quiet_prefect()
+    if what == "ladder":
+        from flows.ladder import benchmark_ladder
+
+        found = benchmark_ladder(profile=profile, data=data, device=device, quick=quick)
+        if as_json:
+            typer.echo((found.folder / "ladder.json").read_text())
+        else:
+            _print_ladder(found)
+        return
+    _bench_champion(what, profile, dataset, device, as_json=as_json)
+
+
+def _bench_champion(
+    game: GameName, profile: Profile, dataset: Dataset, device: Device, *, as_json: bool
+) -> None:
+    from flows.benchmark import benchmark_champion
+
+    figures = benchmark_champion(game=game, profile=profile, dataset_name=dataset, device=device)
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name:<28} {value}")
+
+
+def _print_ladder(found: Ladder) -> None:
+    from worldgen_core.ladder.table import HEAD, LEGEND, cells_of, missing, quality_cells
+
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in HEAD:
+        table.add_column(name, justify="left" if name == "rung" else "right", no_wrap=True)
+    for game in found.games:
+        table.add_column(game, justify="right", no_wrap=True)
+    for line in found.lines:
+        quality = [" ".join(quality_cells(line.quality.get(game))).rstrip() for game in found.games]
+        table.add_row(*cells_of(line), *quality, style=None if line.rung.is_published else "bold")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(LEGEND)
+    for text in missing(found.lines):
+        console.print(text, markup=False)
+    for name in ("ladder.png", "ladder.json", "ladder.md"):
+        console.print(str(found.folder / name), markup=False)

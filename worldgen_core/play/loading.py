@@ -1,0 +1,99 @@
+"""How play loads a model, once for any number of players.
+
+`load_shared` is the only place of the play server that opens a model folder: a faster backend is one more
+name in `BACKENDS` and one more way to open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+import torch
+
+from worldgen_core.errors import ConfigError
+from worldgen_core.models.dreams import TensorDreams
+from worldgen_core.models.interface import CanChangeSteps, CanTwin, WorldModel
+from worldgen_core.models.load import load_world_model
+from worldgen_core.play.ensemble import Ensemble
+from worldgen_core.threads import cpu_threads
+
+BACKENDS = ("eager",)
+"""What can step a model; the first is the default."""
+
+
+class Shared:
+    """A loaded model whose networks are in memory once, however many dream with it."""
+
+    def __init__(self, model: CanTwin) -> None:
+        self._model = model
+        self._ensembles: WeakValueDictionary[tuple[tuple[str, int], ...], Ensemble] = WeakValueDictionary()
+        self._seating = Lock()
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """The model's own sampler steps by part; empty for one that does not sample."""
+        return dict(self._model.num_steps) if isinstance(self._model, CanChangeSteps) else {}
+
+    @property
+    def device(self) -> str:
+        """Where it really computes, whatever was asked for."""
+        return self._model.device.type if isinstance(self._model, TensorDreams) else "cpu"
+
+    def seat(self, num_steps: Mapping[str, int]) -> WorldModel:
+        """A place for one more player, who dreams in so many sampler steps.
+
+        Players whose dreams are tensors, with equal steps, are stepped in batches.
+        Raises: ConfigError for steps of a part that the model does not have.
+        """
+        own = self.num_steps
+        unknown = sorted(num_steps.keys() - own.keys())
+        if unknown:
+            raise ConfigError(
+                "sampler steps",
+                expected=f"steps of {', '.join(own)}" if own else "none: this model draws a frame at once",
+                found=f"steps of {unknown[0][:40]!r}",
+                next_step="choose from the list",
+            )
+        wanted = {**own, **num_steps}
+        with self._seating:
+            key = tuple(sorted(wanted.items()))
+            if (ensemble := self._ensembles.get(key)) is not None:
+                return ensemble.seat()
+            model = self._model.with_steps(wanted) if isinstance(self._model, CanChangeSteps) else self._model
+            twin = model.twin()
+            if not isinstance(twin, TensorDreams):
+                return twin
+            ensemble = self._ensembles[key] = Ensemble(twin)
+            return ensemble.seat()
+
+
+def load_shared(folder: Path, device: str, backend: str) -> Shared:
+    """Open a model folder for players.
+
+    Raises: CheckpointError for a damaged folder; ConfigError for a device that is not there, or a model that
+    cannot be shared.
+    """
+    assert backend in BACKENDS, "the menu has checked it"
+    model = load_world_model(folder, device)
+    if not isinstance(model, CanTwin):
+        raise ConfigError(
+            f"{folder}: model",
+            expected="one whose networks players can share (a `twin` method)",
+            found=type(model).__name__,
+            next_step="take another model",
+        )
+    return Shared(model)
+
+
+@torch.inference_mode()
+def try_out(model: WorldModel, threads: int) -> None:
+    """Dream one frame, so that what cannot run here says so before anybody plays it, and is warm."""
+    height, width = model.frame_shape
+    k = model.num_context_frames
+    frames = torch.zeros(1, k, height, width, 3, dtype=torch.uint8)
+    with cpu_threads(threads):
+        model.reset(frames, torch.zeros(1, k - 1, dtype=torch.int64), seed=0)
+        model.step(torch.zeros(1, dtype=torch.int64))

@@ -1,0 +1,105 @@
+"""What is known of a model's backends on this machine: plain records, and the file that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage.atomic import write_json
+from storage.location import store_root
+from worldgen_core.models.card import ModelCard
+from worldgen_core.names import BackendName
+from worldgen_core.runtime.backends import BACKENDS
+from worldgen_core.runtime.measure import Measured
+
+_PACKAGES = ("torch", "openvino", "onnxruntime")
+_NEARLY_AS_FAST = 0.95
+
+
+class Refused(BaseModel):
+    """A backend that is not used, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: BackendName
+    """Which one."""
+    reason: str
+    """In a few words."""
+
+
+class BackendReport(BaseModel):
+    """All that was measured of one model, on one device and number of threads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    """Where."""
+    threads: int
+    """CPU threads of a step."""
+    measured: tuple[Measured, ...]
+    """The backends that ran."""
+    refused: tuple[Refused, ...]
+    """Those that did not run, or whose frames are too far off."""
+
+    @property
+    def best(self) -> BackendName:
+        """The fastest that is right; eager if none is."""
+        wrong = {entry.backend for entry in self.refused}
+        right = [entry for entry in self.measured if entry.backend not in wrong]
+        top = max((entry.frames_per_s for entry in right), default=0.0)
+        good: list[BackendName] = [
+            entry.backend for entry in right if entry.frames_per_s >= _NEARLY_AS_FAST * top
+        ]
+        return good[0] if good else "eager"
+
+    def of(self, backend: BackendName) -> Measured | None:
+        """What was measured of one of them."""
+        return next((entry for entry in self.measured if entry.backend == backend), None)
+
+
+def report_path(card: ModelCard, device: str, threads: int) -> Path:
+    """Where a report is kept: another model, machine, device, number of threads or library has another."""
+    parts = {
+        "weights": card.weights_sha256,
+        "machine": [platform.node(), platform.machine(), _cpu_name()],
+        "device": device,
+        "threads": threads,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "backends": list(BACKENDS),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return store_root() / "runtime" / f"{digest[:24]}.json"
+
+
+def read_report(path: Path) -> BackendReport | None:
+    """What was measured before; None if nothing was, or if it cannot be read."""
+    try:
+        return BackendReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_report(path: Path, report: BackendReport) -> None:
+    """Remember it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, report.model_dump(mode="json"))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
