@@ -18,7 +18,7 @@ from storage.manifest import ArtifactRef
 from tasks.attach_decoder import attach_decoder
 from tasks.benchmark import benchmark
 from tasks.distil_decoder import distil_decoder
-from tasks.encode_latents import encode_latents
+from tasks.encode_latents import encode_latents, encode_latents_of
 from tasks.evaluate import evaluate
 from tasks.finetune_decoder import finetune_decoder
 from tasks.publish_model import publish
@@ -93,7 +93,7 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
         autoencoder = start
     else:
         autoencoder = call(train_autoencoder_of(settings), settings, dataset=dataset)
-    latents = call(encode_latents, config.latents, dataset=dataset, autoencoder=autoencoder)
+    latents = call(encode_latents_of(settings), config.latents, dataset=dataset, autoencoder=autoencoder)
     known = {"dataset": dataset, "latents": latents, "autoencoder": autoencoder}
     if start is not None:
         _no_decoders(call, "the model to train on from brings its own")

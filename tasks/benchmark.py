@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.stage import Workspace, stage
 from worldgen_core.evaluation.settings import BenchmarkSettings
-from worldgen_core.models.catalogue import MODEL_MODULES
+from worldgen_core.models.catalogue import MODEL_MODULES, MODEL_PACKAGES
 from worldgen_core.outcome import Outcome
 
 
@@ -15,7 +15,7 @@ def _core(settings: BenchmarkSettings) -> tuple[str, ...]:
 @stage(
     section="benchmark",
     core=_core,
-    packages=("torch", "numpy"),
+    packages=lambda settings: ("torch", "numpy", *MODEL_PACKAGES.get(settings.model, ())),
 )
 def benchmark(settings: BenchmarkSettings, work: Workspace) -> Outcome:
     """Time the model in a process of its own."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from tasks.stage import Workspace, stage
 from worldgen_core.evaluation.settings import EvaluateSettings
-from worldgen_core.models.catalogue import MODEL_MODULES
+from worldgen_core.models.catalogue import MODEL_MODULES, MODEL_PACKAGES
 from worldgen_core.outcome import Outcome
+
+PACKAGES = ("torch", "numpy", "flappy-bird-gymnasium", "opencv-python-headless", "pillow", "matplotlib")
 
 
 def _core(settings: EvaluateSettings) -> tuple[str, ...]:
@@ -19,7 +21,7 @@ def _core(settings: EvaluateSettings) -> tuple[str, ...]:
 @stage(
     section="evaluate",
     core=_core,
-    packages=("torch", "numpy", "flappy-bird-gymnasium", "opencv-python-headless", "pillow", "matplotlib"),
+    packages=lambda settings: (*PACKAGES, *MODEL_PACKAGES.get(settings.model, ())),
 )
 def evaluate(settings: EvaluateSettings, work: Workspace) -> Outcome:
     """Measure the model on held-out play."""

@@ -71,7 +71,7 @@ class Stage(Generic[S]):
     section: str
     body: Callable[[S, Workspace], Outcome]
     core: Callable[[S], tuple[str, ...]]
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] | Callable[[S], tuple[str, ...]]
     user_files: Callable[[S], Mapping[str, str]]
     code_root: Path | None = None
 
@@ -82,7 +82,7 @@ class Stage(Generic[S]):
             core=self.core(settings),
             settings=settings_in_key(settings),
             inputs={name: ref.digest for name, ref in inputs.items()} | dict(self.user_files(settings)),
-            packages=self.packages,
+            packages=self.packages(settings) if callable(self.packages) else self.packages,
             code_root=self.code_root,
         )
 
@@ -127,7 +127,7 @@ def stage(
     *,
     section: str,
     core: tuple[str, ...] | Callable[[Any], tuple[str, ...]],
-    packages: tuple[str, ...] = (),
+    packages: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = (),
     user_files: Callable[[Any], Mapping[str, str]] = _no_user_files,
     code_root: Path | None = None,
 ) -> StageDecorator:
@@ -135,9 +135,9 @@ def stage(
 
     `core` names the modules whose code the bytes depend on, as a tuple or as a function of the settings (a
     chosen game or model); imports are followed from there, below `code_root`, the checkout by default.
-    `packages` are the libraries that the bytes depend on; `user_files` maps names of files outside of the
-    store to their content digests. `section` is where the settings sit in the config,
-    for messages.
+    `packages` are the libraries that the bytes depend on, given likewise; `user_files` maps names of files
+    outside of the store to their content digests. `section` is where the settings sit in the config, for
+    messages.
     """
     declared = core
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.stage import Stage, Workspace, stage
+from worldgen_core.models.catalogue import MODEL_PACKAGES
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 
-ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings
+ModelSettings = DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings | GamengenSettings
 
 _MODULES: dict[type[ModelSettings], str] = {
     DirectSettings: "direct",
     LayeredSettings: "layered",
     DiamondVaeSettings: "diamond_vae",
     DiamondSettings: "diamond",
+    GamengenSettings: "gamengen",
 }
 """The training's module in worldgen_core/training."""
 
@@ -29,7 +32,13 @@ def _core(settings: ModelSettings) -> tuple[str, ...]:
     return (f"worldgen_core.training.{module}", f"worldgen_core.games.{settings.game}")
 
 
-@stage(section="train", core=_core, packages=PACKAGES)
+def _packages(settings: ModelSettings) -> tuple[str, ...]:
+    if isinstance(settings, LayeredSettings):
+        return (*PACKAGES, "opencv-python-headless")
+    return (*PACKAGES, *MODEL_PACKAGES["gamengen"]) if isinstance(settings, GamengenSettings) else PACKAGES
+
+
+@stage(section="train", core=_core, packages=_packages)
 def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
     """Train on the dataset (or its latents), from scratch or from the weights of `start`."""
     folders = work.inputs
@@ -67,6 +76,19 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
             resume=work.resume,
             progress=work.progress,
         )
+    if isinstance(settings, GamengenSettings):
+        from worldgen_core.training.gamengen import train_gamengen
+
+        return train_gamengen(
+            settings,
+            folders["dataset"],
+            folders["latents"],
+            folders["autoencoder"],
+            folders.get("start"),
+            out=work.out,
+            resume=work.resume,
+            progress=work.progress,
+        )
     from worldgen_core.training.diamond_vae import train_diamond_vae
 
     return train_diamond_vae(
@@ -83,8 +105,6 @@ def train_model(settings: ModelSettings, work: Workspace) -> Outcome:
 
 def train_model_of(settings: ModelSettings) -> Stage[ModelSettings]:
     """The stage, which names its settings in a plan's reasons as `--set` takes them."""
-    tracks = isinstance(settings, LayeredSettings)
-    packages = (*PACKAGES, "opencv-python-headless") if tracks else PACKAGES
     has_name = isinstance(settings, DiamondSettings | DiamondVaeSettings)
     named = settings.model if has_name else _MODULES[type(settings)]
-    return replace(train_model, section=named.replace("-", "_"), packages=packages)
+    return replace(train_model, section=named.replace("-", "_"))

@@ -13,6 +13,7 @@ from typing import Any
 from tests.diamond_data import diamond_settings, make_upsampler, upsampler_settings
 from tests.direct_data import make_dataset
 from tests.direct_data import tiny_settings as direct_settings
+from tests.gamengen_data import gamengen_settings
 from tests.latent_data import autoencoder_settings, diamond_vae_settings, make_autoencoder, make_latents
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent, silent
@@ -21,6 +22,7 @@ from worldgen_core.training.diamond import train_diamond
 from worldgen_core.training.diamond_vae import train_diamond_vae
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
 from worldgen_core.training.direct import train_direct
+from worldgen_core.training.gamengen import train_gamengen
 from worldgen_core.training.upsampler import train_upsampler
 
 MODELS = (
@@ -31,6 +33,7 @@ MODELS = (
     "upsampler",
     "diamond",
     "diamond-small",
+    "gamengen",
 )
 NUM_STEPS = 6
 
@@ -91,6 +94,8 @@ class Trainings:
             case "diamond" | "diamond-small":
                 settings = diamond_settings(NUM_STEPS).model_copy(update={"model": model})
                 return train_diamond, settings, (self._dataset, self._upsampler, None)
+            case "gamengen":
+                return train_gamengen, gamengen_settings(NUM_STEPS), (self._dataset, *self._latents, None)
             case _:
                 settings = diamond_vae_settings(NUM_STEPS).model_copy(update={"model": model})
                 if model == "diamond-ae":

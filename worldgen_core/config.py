@@ -28,6 +28,7 @@ from worldgen_core.training import (
     diamond_settings,
     diamond_vae_settings,
     direct_settings,
+    gamengen_settings,
     layered_settings,
 )
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
@@ -39,6 +40,7 @@ from worldgen_core.training.decoder_settings import (
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.video import sample_settings
 from worldgen_core.video import settings as slice_settings
@@ -73,6 +75,8 @@ class Sections(BaseModel):
     """Stage train_autoencoder."""
     plain_autoencoder: AutoencoderSettings
     """Stage train_autoencoder, model `diamond-ae`."""
+    gamengen_autoencoder: AutoencoderSettings
+    """Stage train_autoencoder, model `gamengen`."""
     latents: LatentSettings
     """Stage encode_latents."""
     finetune_decoder: FinetuneDecoderSettings
@@ -93,6 +97,8 @@ class Sections(BaseModel):
     """Stage train_model, model `diamond`."""
     diamond_small: DiamondSettings
     """Stage train_model, model `diamond-small`."""
+    gamengen: GamengenSettings
+    """Stage train_model, model `gamengen`."""
     upsampler: UpsamplerSettings
     """Stage train_upsampler, model `diamond`."""
     upsampler_small: UpsamplerSettings
@@ -125,7 +131,9 @@ class Config(Sections):
     """The videos, resolved."""
 
     @property
-    def train(self) -> DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings:
+    def train(
+        self,
+    ) -> DirectSettings | LayeredSettings | DiamondVaeSettings | DiamondSettings | GamengenSettings:
         """The settings of the chosen model's training."""
         return {
             "direct": self.direct,
@@ -134,12 +142,17 @@ class Config(Sections):
             "diamond-ae": self.diamond_ae,
             "diamond": self.diamond,
             "diamond-small": self.diamond_small,
+            "gamengen": self.gamengen,
         }[self.model]
 
     @property
     def train_autoencoder(self) -> AutoencoderSettings | None:
         """The settings of the training of the chosen model's autoencoder; None: it works on pixels."""
-        return {"diamond-vae": self.autoencoder, "diamond-ae": self.plain_autoencoder}.get(self.model)
+        return {
+            "diamond-vae": self.autoencoder,
+            "diamond-ae": self.plain_autoencoder,
+            "gamengen": self.gamengen_autoencoder,
+        }.get(self.model)
 
     @property
     def train_upsampler(self) -> UpsamplerSettings | None:
@@ -215,6 +228,7 @@ def _digests_of_imports(sections: Sections) -> dict[str, Any]:
     folders = {
         "autoencoder": sections.autoencoder.weights_folder,
         "plain_autoencoder": sections.plain_autoencoder.weights_folder,
+        "gamengen_autoencoder": sections.gamengen_autoencoder.weights_folder,
     }
     return {
         name: {"weights_digest": _folder_digest(folder, f"setting {name}.weights_folder")}
@@ -227,7 +241,7 @@ def _folder_digest(folder: Path, what: str) -> str:
     if not folder.is_dir():
         raise ConfigError(
             what,
-            expected="a folder with config.json and safetensors, as diffusers' AutoencoderTiny saves it",
+            expected="a folder with config.json and safetensors, as diffusers' autoencoders save them",
             found=f"{folder}, which is no folder",
             next_step="correct the path; it is taken from where the command is typed",
         )
@@ -260,6 +274,7 @@ def _smoke(game: str) -> Sections:
         slices=slice_settings.smoke(game),
         autoencoder=autoencoder_settings.smoke(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.smoke()),
+        gamengen_autoencoder=autoencoder_settings.smoke(),
         latents=autoencoder_settings.latent_smoke(),
         finetune_decoder=decoder_settings.finetune_smoke(),
         distil_decoder=decoder_settings.distil_smoke(),
@@ -270,6 +285,7 @@ def _smoke(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.smoke(),
         diamond=diamond_settings.smoke(),
         diamond_small=diamond_settings.smoke_small(),
+        gamengen=gamengen_settings.smoke(),
         upsampler=diamond_settings.upsampler_smoke(),
         upsampler_small=diamond_settings.upsampler_smoke_small(),
         evaluate=evaluation.smoke(game),
@@ -287,6 +303,7 @@ def _laptop(game: str) -> Sections:
         slices=slice_settings.laptop(game),
         autoencoder=autoencoder_settings.laptop(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.laptop()),
+        gamengen_autoencoder=autoencoder_settings.laptop(),
         latents=autoencoder_settings.latent_laptop(),
         finetune_decoder=decoder_settings.finetune_laptop(),
         distil_decoder=decoder_settings.distil_laptop(),
@@ -297,6 +314,7 @@ def _laptop(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.laptop(),
         diamond=diamond_settings.laptop(),
         diamond_small=diamond_settings.laptop_small(),
+        gamengen=gamengen_settings.laptop(),
         upsampler=diamond_settings.upsampler_laptop(),
         upsampler_small=diamond_settings.upsampler_laptop_small(),
         evaluate=evaluation.laptop(game),
@@ -314,6 +332,7 @@ def _paper(game: str) -> Sections:
         slices=slice_settings.paper(game),
         autoencoder=autoencoder_settings.paper(),
         plain_autoencoder=autoencoder_settings.plain(autoencoder_settings.paper()),
+        gamengen_autoencoder=autoencoder_settings.stable_diffusion(autoencoder_settings.paper()),
         latents=autoencoder_settings.latent_paper(),
         finetune_decoder=decoder_settings.finetune_paper(),
         distil_decoder=decoder_settings.distil_paper(),
@@ -324,6 +343,7 @@ def _paper(game: str) -> Sections:
         diamond_ae=diamond_vae_settings.paper(),
         diamond=diamond_settings.paper(),
         diamond_small=diamond_settings.paper_small(),
+        gamengen=gamengen_settings.paper(),
         upsampler=diamond_settings.upsampler_paper(),
         upsampler_small=diamond_settings.upsampler_paper_small(),
         evaluate=evaluation.paper(game),

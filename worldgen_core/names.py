@@ -6,7 +6,7 @@ from typing import Literal
 
 GameName = Literal["flappy", "pokemon"]
 ProfileName = Literal["smoke", "laptop", "paper"]
-ModelName = Literal["direct", "layered", "diamond-vae", "diamond-ae", "diamond", "diamond-small"]
+ModelName = Literal["direct", "layered", "diamond-vae", "diamond-ae", "diamond", "diamond-small", "gamengen"]
 _PLAYS_BEST: dict[GameName, ModelName] = {"flappy": "direct", "pokemon": "layered"}
 _PUBLISHED: ModelName = "diamond-vae"
 

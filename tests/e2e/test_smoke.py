@@ -23,7 +23,7 @@ from worldgen_core.names import ModelName
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae", "diamond")
+MODELS: tuple[ModelName, ...] = ("direct", "diamond-vae", "diamond", "gamengen")
 LIGHT = "diamond-vae, light decoder"
 DECODERS = ("finetune_decoder", "distil_decoder")
 
@@ -49,6 +49,10 @@ CORES = {
     "train_model/diamond": (
         "worldgen_core.training.diamond:train_diamond",
         ["dataset", "upsampler", "start"],
+    ),
+    "train_model/gamengen": (
+        "worldgen_core.training.gamengen:train_gamengen",
+        ["dataset", "latents", "autoencoder", "start"],
     ),
     "train_upsampler": ("worldgen_core.training.upsampler:train_upsampler", ["dataset"]),
     "evaluate": ("worldgen_core.evaluation.evaluate:evaluate", ["model", "dataset"]),
@@ -245,6 +249,7 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
         "train_model/diamond-vae": "diamond-vae",
         "train_upsampler": "diamond",
         "train_model/diamond": "diamond",
+        "train_model/gamengen": "gamengen",
     }
     stage, model = stage_name.partition("/")[0], owners.get(stage_name, "direct")
     manifest = manifests_of(built, LIGHT if stage.endswith("_decoder") else model)[stage]

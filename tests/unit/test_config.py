@@ -20,7 +20,7 @@ def test_every_profile_has_a_size_for_every_model(profile: ProfileName, model: M
     assert config.train.seed == config.agent.seed == config.autoencoder.seed == 3
     assert {config.train.loop.device, config.autoencoder.loop.device, config.evaluate.device} == {"cpu"}
     assert config.evaluate.model == config.benchmark.model == model
-    assert (config.train_autoencoder is not None) == (model in ("diamond-vae", "diamond-ae"))
+    assert (config.train_autoencoder is not None) == (model in ("diamond-vae", "diamond-ae", "gamengen"))
     assert (config.train_upsampler is not None) == (model in ("diamond", "diamond-small"))
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from storage.champions import Champion, promote
 from storage.errors import StorageError
 from storage.manifest import ArtifactRef
 from tasks.capture import capture
+from tasks.stage import Stage
 from tasks.steps import Planner, Steps
 from tests.unit.test_artifacts import parts_of, publish
 from worldgen_core.config import Config, make_config
@@ -165,6 +166,7 @@ def test_training_on_keeps_the_upsampler_of_the_start(store_root: Path) -> None:
         ("diamond-vae", "diamond_vae"),
         ("diamond", "diamond"),
         ("diamond-small", "diamond_small"),
+        ("gamengen", "gamengen"),
     ],
 )
 def test_reasons_name_training_settings_as_they_can_be_set(
@@ -181,6 +183,23 @@ def test_reasons_name_training_settings_as_they_can_be_set(
     recipe(config, planner)
     [line] = [line for line in planner.stages if line.stage == "train_model"]
     assert f"{section}.loop.ema_decay 0.5 → {config.train.loop.ema_decay}" in line.reasons
+
+
+def test_only_stages_of_gamengen_depend_on_diffusers() -> None:
+    from tasks.benchmark import benchmark
+    from tasks.evaluate import evaluate
+    from tasks.train_model import train_model
+
+    for model in get_args(ModelName):
+        config = make_config("flappy", "smoke", model=model, device="cpu")
+        stages: list[tuple[Stage[Any], BaseModel]] = [
+            (train_model, config.train),
+            (evaluate, config.evaluate),
+            (benchmark, config.benchmark),
+        ]
+        parts = [stage.key_parts(settings, {}) for stage, settings in stages]
+        assert {"diffusers" in part.packages for part in parts} == {model == "gamengen"}
+        assert all("torch" in part.packages for part in parts)
 
 
 def test_next_commands_mean_this_very_build(store_root: Path) -> None:

@@ -9,5 +9,12 @@ MODEL_MODULES = {
     "diamond-ae": "worldgen_core.models.diamond_vae",
     "diamond": "worldgen_core.models.diamond",
     "diamond-small": "worldgen_core.models.diamond",
+    "gamengen": "worldgen_core.models.gamengen",
 }
 """Model name → module with `load(folder, card, device)`."""
+
+MODEL_PACKAGES = {"gamengen": ("diffusers",)}
+"""Model name → libraries that only its own networks come from."""
+
+AUTOENCODER_PACKAGES = {"sd": ("diffusers",)}
+"""Architecture of an autoencoder → libraries that only it comes from."""

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from einops import rearrange
 from jaxtyping import Int64, UInt8
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -20,12 +19,12 @@ from torch import Tensor
 from worldgen_core.device import choose_device
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, appended
+from worldgen_core.models.dreams import Imagined, Slot, appended
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser, LatentDenoiserSettings
+from worldgen_core.models.latent_dreams import LatentDreams
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSpace, load_latent_space
 from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import DeviceName
-from worldgen_core.ranges import to_u8, to_unit
 
 
 class DiamondVaeCardSettings(BaseModel):
@@ -39,21 +38,18 @@ class DiamondVaeCardSettings(BaseModel):
     """How a latent is drawn at play."""
 
 
-class DiamondVaeWorldModel(TensorDreams):
+class DiamondVaeWorldModel(LatentDreams):
     """Dreams with a `LatentDenoiser`; each row of a batch draws its own noise."""
 
     def __init__(
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
-        super().__init__("diamond-vae", device)
+        super().__init__("diamond-vae", space, device)
         denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
-        self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
         self._sampler = sampler
         self.num_context_frames = denoiser.num_context_frames
         self.num_actions = denoiser.num_actions
-        self.frame_shape = (space.card.height, space.card.width)
-        self.takes_chance_from_truth = False
 
     @property
     def num_steps(self) -> dict[str, int]:
@@ -66,23 +62,10 @@ class DiamondVaeWorldModel(TensorDreams):
         other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
         return other
 
-    def _begin(
-        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
-    ) -> dict[str, Tensor]:
-        z = self._space.encode(rearrange(to_unit(frames), "b t h w c -> (b t) c h w"))
-        return {"z": rearrange(z, "(b t) c h w -> b t c h w", b=len(frames)), "act": actions}
-
-    @torch.inference_mode()
-    def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
-        """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
-        obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
-        shown = to_u8(self._space.decode(self._space.encode(obs)))
-        return rearrange(shown, "b c h w -> b h w c").contiguous().cpu()
-
     @property
     def slots(self) -> dict[str, Slot]:
         """The denoiser's U-Net and the decoder."""
-        return {"unet": Slot(self._unet, "body"), "decoder": Slot(self._space.network, "decoder")}
+        return {"unet": Slot(self._unet, "body"), **self._decoder_slots()}
 
     @torch.inference_mode()
     def advance(

@@ -10,17 +10,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from jaxtyping import Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from worldgen_core.diffusion.edm import EdmSettings, preconditioners
+from worldgen_core.models.end_head import EndHead
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
 from worldgen_core.models.played_unet import PlayedUnet
-
-# Places vote by log-sum-exp; taking this off makes a fresh head say "rarely".
-RARE_END_LOGIT = 6.0
 
 
 class LatentDenoiserSettings(BaseModel):
@@ -90,22 +87,3 @@ class LatentDenoiser(nn.Module):
     def end_logit(self, context: LatentContext, z: Float32[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
         """Return the logit of `z`, which follows the context, being the last frame of a life."""
         return self.end_head(torch.cat([context.z[:, -1], z], dim=1))
-
-
-class EndHead(nn.Module):
-    """A small convolutional net over the last two latents; one vote a place, joined by log-sum-exp."""
-
-    def __init__(self, num_channels: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(2 * num_channels, width, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width, 1, 3, padding=1),
-        )
-
-    def forward(self, x: Float32[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
-        """Return one logit a row."""
-        votes = rearrange(self.layers(x), "b 1 h w -> b (h w)").float()
-        return torch.logsumexp(votes, dim=1) - RARE_END_LOGIT

@@ -21,6 +21,7 @@ from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.models.autoencoder import FrameAutoencoder, KlAutoencoder, KlAutoencoderSettings
 from worldgen_core.models.card import count_parameters, fill, write_weights
 from worldgen_core.models.light_decoder import FINE, LightDecoder, LightDecoderSettings
+from worldgen_core.models.sd_vae import SdVae, SdVaeSettings
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.models.weights import read_safetensors
 
@@ -56,7 +57,18 @@ class TaesdArchitecture(BaseModel):
     """Its size."""
 
 
-Architecture = Annotated[KlArchitecture | TaesdArchitecture, Field(discriminator="name")]
+class SdVaeArchitecture(BaseModel):
+    """Stable Diffusion's autoencoder, from diffusers; published weights can be loaded from a folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["sd"] = "sd"
+    """Which network."""
+    settings: SdVaeSettings = SdVaeSettings()
+    """Its size."""
+
+
+Architecture = Annotated[KlArchitecture | TaesdArchitecture | SdVaeArchitecture, Field(discriminator="name")]
 
 
 class LatentStatistics(BaseModel):
@@ -163,9 +175,11 @@ class LatentSpace(nn.Module):
 
 
 def build_autoencoder(
-    architecture: KlArchitecture | TaesdArchitecture, *, height: int, width: int
-) -> KlAutoencoder | Taesd:
+    architecture: KlArchitecture | TaesdArchitecture | SdVaeArchitecture, *, height: int, width: int
+) -> KlAutoencoder | Taesd | SdVae:
     """Return the untrained network for frames of one size."""
+    if isinstance(architecture, SdVaeArchitecture):
+        return SdVae(architecture.settings)
     if isinstance(architecture, TaesdArchitecture):
         return Taesd(architecture.settings)
     return KlAutoencoder(architecture.settings, height=height, width=width)

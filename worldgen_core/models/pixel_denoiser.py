@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from worldgen_core.diffusion.edm import EdmSettings, preconditioners
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
+from worldgen_core.models.end_head import EndHead
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
-from worldgen_core.models.latent_denoiser import EndHead
 from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import CompatName
 

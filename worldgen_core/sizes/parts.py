@@ -11,6 +11,7 @@ from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.autoencoder import KlAutoencoder
 from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
 from worldgen_core.models.layered_game import MoverGame
@@ -19,6 +20,7 @@ from worldgen_core.models.layered_network import TileNetwork
 from worldgen_core.models.layered_state import MoverState, Sight
 from worldgen_core.models.light_decoder import LightDecoder
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
+from worldgen_core.models.sd_vae import SdVae
 from worldgen_core.models.taesd import Taesd
 from worldgen_core.models.upsampler import Upsampler
 from worldgen_core.names import ModelName
@@ -26,6 +28,7 @@ from worldgen_core.sizes.measure import Part
 from worldgen_core.tracking.settings import FACINGS, TrackingSettings
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.gamengen_settings import GamengenSettings
 
 PartsOf = Callable[[Config, int, int, int], list[Part]]
 
@@ -50,7 +53,7 @@ def direct_parts(config: Config, num_actions: int, height: int, width: int) -> l
             lambda: network([cells] * arch.num_context_frames, act, chance, memory),
             1,
         ),
-        Part("chance encoder", (network.encoder,), lambda: network.encoder(cells, cells), 0),
+        Part("chance encoder", (network.get_submodule("encoder"),), lambda: network.encoder(cells, cells), 0),
     ]
 
 
@@ -114,7 +117,7 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
 
 
 def decoder_parts(
-    config: Config, network: KlAutoencoder | Taesd, z: Tensor, *, height: int, width: int
+    config: Config, network: KlAutoencoder | Taesd | SdVae, z: Tensor, *, height: int, width: int
 ) -> list[Part]:
     """What shows a model's latents; a full decoder beside a light one is there, but no frame runs it."""
     is_light = config.distil_decoder.is_on
@@ -162,6 +165,37 @@ def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> 
     return parts
 
 
+def gamengen_parts(config: Config, num_actions: int, height: int, width: int) -> list[Part]:
+    """The U-Net, of which guidance runs two rows, what it is told beside pictures, and the autoencoder."""
+    settings, own = config.train, config.train_autoencoder
+    assert isinstance(settings, GamengenSettings)
+    assert own is not None
+    autoencoder = build_autoencoder(own.architecture, height=height, width=width)
+    obs = torch.zeros(1, 3, height, width)
+    z = torch.zeros(
+        1, autoencoder.num_latent_channels, height // autoencoder.factor, width // autoencoder.factor
+    )
+    network = GamengenNetwork(
+        settings.architecture, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
+    )
+    num_context, level = network.num_context_frames, torch.zeros(1, dtype=torch.int64)
+    act = torch.zeros(1, num_context, dtype=torch.int64)
+    context = GamengenContext(z[:, None].expand(-1, num_context, -1, -1, -1), act, level)
+    told = nn.ParameterList([*network.action_tokens.parameters(), *network.parameters(recurse=False)])
+    return [
+        Part(
+            "u-net",
+            (network.unet,),
+            lambda: network.guided(z, level, context, settings.sampler.guidance),
+            settings.sampler.num_steps,
+        ),
+        Part("actions, places", (told,), lambda: network.action_tokens(act) + network.token_places, 1),
+        Part("end head", (network.end_head,), lambda: network.end_logit(context, z), 1),
+        *decoder_parts(config, autoencoder, z, height=height, width=width),
+        Part("encoder", (autoencoder.encoder,), lambda: autoencoder.encode(obs), 0),
+    ]
+
+
 PARTS_OF: dict[ModelName, PartsOf] = {
     "direct": direct_parts,
     "layered": layered_parts,
@@ -169,5 +203,6 @@ PARTS_OF: dict[ModelName, PartsOf] = {
     "diamond-ae": diamond_vae_parts,
     "diamond": diamond_parts,
     "diamond-small": diamond_parts,
+    "gamengen": gamengen_parts,
 }
 """How to take each model apart: (configuration, number of actions, height, width) → parts."""

@@ -2,7 +2,9 @@
 
 DIAMOND: Alonso et al. 2024, counted from github.com/eloialonso/diamond, branch csgo, with the number of
 actions given (the reduced and the latent size are those of the recipe this project follows). TAESD: counted
-from github.com/madebyollin/taesd.
+from github.com/madebyollin/taesd. GameNGen (Valevski et al. 2024) is built around the U-Net of Stable
+Diffusion 1.4, counted from diffusers' UNet2DConditionModel as that model's config.json sets it up (4 channels
+in, tokens of 768, no classes).
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ PUBLISHED: dict[tuple[str, int], dict[str, int]] = {
 }
 """By model and number of actions."""
 
+BUILT_AROUND = {("gamengen", "u-net"): 859_520_964}
+"""By model and part: the published network that a part adds inputs to, for any number of actions."""
+
 
 def published_parameters(model: str, profile: str, num_actions: int, part: str) -> int | None:
     """The published count of a part; None if nobody published one for this size and these actions."""
     if profile != "paper":
         return None
-    return PUBLISHED.get((model, num_actions), {}).get(part)
+    return PUBLISHED.get((model, num_actions), {}).get(part, BUILT_AROUND.get((model, part)))

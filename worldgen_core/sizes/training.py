@@ -20,6 +20,7 @@ from worldgen_core.batch import ClipBatch
 from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.models.gamengen_network import GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
 from worldgen_core.models.pixel_denoiser import PixelDenoiser
@@ -30,10 +31,13 @@ from worldgen_core.training.autoencoder_objective import AutoencoderObjective, A
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.diamond_objective import DiamondObjective, PixelBatch
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
-from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective, LatentBatch
+from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
+from worldgen_core.training.gamengen_objective import GamengenObjective
+from worldgen_core.training.gamengen_settings import GamengenSettings
+from worldgen_core.training.latent_windows import LatentBatch
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.training.loop import Objective
 from worldgen_core.training.phases import CurriculumSettings, UnrollPhase
@@ -89,6 +93,8 @@ def objective_of(config: Config, frames: Frames, *, device: str) -> Objective:
         return _direct_objective(settings, frames, device)
     if isinstance(settings, DiamondSettings):
         return _diamond_objective(config, settings, frames, device)
+    if isinstance(settings, GamengenSettings):
+        return _gamengen_objective(config, settings, frames, device)
     assert isinstance(settings, DiamondVaeSettings)
     return _latent_objective(config, settings, frames, device)
 
@@ -132,21 +138,40 @@ def _direct_objective(settings: DirectSettings, frames: Frames, device: str) -> 
 def _latent_objective(
     config: Config, settings: DiamondVaeSettings, frames: Frames, device: str
 ) -> DiamondVaeObjective:
-    assert config.train_autoencoder is not None
+    shape = _latent_shape(config, frames)
     with torch.device(device):
+        denoiser = LatentDenoiser(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
+    batch = _latent_batch(device, denoiser.num_context_frames, shape)
+    sigma_start = settings.sampler.sigma_max
+    return DiamondVaeObjective(denoiser, settings.loss, lambda _: batch, sigma_start=sigma_start)
+
+
+def _gamengen_objective(
+    config: Config, settings: GamengenSettings, frames: Frames, device: str
+) -> GamengenObjective:
+    shape = _latent_shape(config, frames)
+    with torch.device(device):
+        network = GamengenNetwork(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
+    batch = _latent_batch(device, network.num_context_frames, shape)
+    return GamengenObjective(network, settings.loss, lambda _: batch)
+
+
+def _latent_shape(config: Config, frames: Frames) -> tuple[int, int, int]:
+    assert config.train_autoencoder is not None
+    with torch.device(META):
         own = build_autoencoder(
             config.train_autoencoder.architecture, height=frames.height, width=frames.width
         )
-        shape = (own.num_latent_channels, frames.height // own.factor, frames.width // own.factor)
-        denoiser = LatentDenoiser(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
-    length = denoiser.num_context_frames + _SMALL.unroll
-    batch = LatentBatch(
+    return own.num_latent_channels, frames.height // own.factor, frames.width // own.factor
+
+
+def _latent_batch(device: str, num_context: int, shape: tuple[int, int, int]) -> LatentBatch:
+    length = num_context + _SMALL.unroll
+    return LatentBatch(
         z=_zeros(device, (_SMALL.batch_size, length, *shape)),
         act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
         end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
     )
-    sigma_start = settings.sampler.sigma_max
-    return DiamondVaeObjective(denoiser, settings.loss, lambda _: batch, sigma_start=sigma_start)
 
 
 def _diamond_objective(

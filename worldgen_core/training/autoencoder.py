@@ -27,9 +27,11 @@ from worldgen_core.models.latent_space import (
     AutoencoderCard,
     LatentSpace,
     LatentStatistics,
+    SdVaeArchitecture,
     build_autoencoder,
     save_latent_space,
 )
+from worldgen_core.models.sd_vae import load_sd_vae
 from worldgen_core.models.taesd import load_taesd
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
@@ -98,13 +100,14 @@ def _start(settings: AutoencoderSettings, info: DatasetInfo, median: Float32[Ten
 
 
 def _imported(folder: Path, settings: AutoencoderSettings) -> nn.Module:
-    network = load_taesd(folder)
+    is_sd = isinstance(settings.architecture, SdVaeArchitecture)
+    network = load_sd_vae(folder) if is_sd else load_taesd(folder)
     if network.settings != settings.architecture.settings:
         raise ConfigError(
             f"{folder}: size of the network",
             expected=repr(settings.architecture.settings),
             found=repr(network.settings),
-            next_step="set autoencoder.architecture.settings to what was found",
+            next_step="set architecture.settings beside weights_folder to what was found",
         )
     return network
 

@@ -8,7 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.models.autoencoder import KlAutoencoderSettings
-from worldgen_core.models.latent_space import Architecture, KlArchitecture, TaesdArchitecture
+from worldgen_core.models.latent_space import (
+    Architecture,
+    KlArchitecture,
+    SdVaeArchitecture,
+    TaesdArchitecture,
+)
 from worldgen_core.names import DeviceName, ModelName
 from worldgen_core.neutral import NEUTRAL
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
@@ -28,8 +33,8 @@ class AutoencoderSettings(BaseModel):
     architecture: Architecture
     """Which network, and its size."""
     weights_folder: Path | None = None
-    """Folder with weights to start from, in the layout of diffusers' AutoencoderTiny; None starts from
-    nothing. Only for the `taesd` architecture."""
+    """Folder with weights to start from, in the layout of diffusers' AutoencoderTiny (`taesd`) or
+    AutoencoderKL (`sd`); None starts from nothing. Not for the `kl` architecture."""
     weights_digest: str = ""
     """SHA-256 over the files of that folder, filled in, so that other weights make the stage stale."""
     trains_encoder: bool = True
@@ -53,8 +58,8 @@ class AutoencoderSettings(BaseModel):
 
     @model_validator(mode="after")
     def _weights_fit_the_architecture(self) -> AutoencoderSettings:
-        if self.weights_folder is not None and self.architecture.name != "taesd":
-            raise ValueError("weights_folder needs the architecture `taesd`")
+        if self.weights_folder is not None and self.architecture.name == "kl":
+            raise ValueError("weights_folder needs the architecture `taesd` or `sd`")
         return self
 
 
@@ -122,9 +127,14 @@ def paper() -> AutoencoderSettings:
     )
 
 
+def stable_diffusion(settings: AutoencoderSettings) -> AutoencoderSettings:
+    """The same for `gamengen` as published: Stable Diffusion's autoencoder, whose weights may be imported."""
+    return settings.model_copy(update={"architecture": SdVaeArchitecture()})
+
+
 def plain(settings: AutoencoderSettings) -> AutoencoderSettings:
     """The same for `diamond-ae`: trained here, without the KL term's regularisation."""
-    if isinstance(settings.architecture, TaesdArchitecture):
+    if not isinstance(settings.architecture, KlArchitecture):
         # TAESD's shape has no distribution to regularise: what makes it smooth is the price of large latents.
         return settings.model_copy(update={"kl_weight": 0.0})
     network = settings.architecture.settings.model_copy(update={"is_plain": True})

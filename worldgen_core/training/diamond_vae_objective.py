@@ -10,10 +10,9 @@ levels is then taken beside it, on the same dreamt context.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,14 +22,7 @@ from worldgen_core.diffusion.losses import EdmLoss, edm_loss
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.rows import among, normal, row_share, rows_of, take_part, uniform
-
-
-class LatentBatch(NamedTuple):
-    """Windows of latents; `act[:, i]` leads from `z[:, i]` to `z[:, i + 1]`, `end` marks ends of lives."""
-
-    z: Float32[Tensor, "b t c h w"]
-    act: Int64[Tensor, "b t"]
-    end: Bool[Tensor, "b t"]
+from worldgen_core.training.latent_windows import LatentBatch
 
 
 class DiamondVaeLossSettings(BaseModel):

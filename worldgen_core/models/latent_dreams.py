@@ -1,0 +1,40 @@
+"""What world models share that dream in latents: how a dream begins, and how it is shown."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, shown
+from worldgen_core.models.latent_space import LatentSpace
+from worldgen_core.ranges import to_unit
+
+
+class LatentDreams(TensorDreams):
+    """A model whose state is the last latents `z` and the actions `act` between them."""
+
+    def __init__(self, name: str, space: LatentSpace, device: torch.device) -> None:
+        super().__init__(name, device)
+        self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
+        self.frame_shape = (space.card.height, space.card.width)
+        self.takes_chance_from_truth = False
+
+    def _begin(
+        self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]
+    ) -> dict[str, Tensor]:
+        z = self._space.encode(rearrange(to_unit(frames), "b t h w c -> (b t) c h w"))
+        return {"z": rearrange(z, "(b t) c h w -> b t c h w", b=len(frames)), "act": actions}
+
+    @torch.inference_mode()
+    def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
+        """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
+        obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
+        return shown(Imagined(self._space.decode(self._space.encode(obs)), None)).frame
+
+    def _decoder_slots(self) -> dict[str, Slot]:
+        light = self._space.light_decoder
+        if light is None:
+            return {"decoder": Slot(self._space.network, "decoder")}
+        return {"coarse decoder": Slot(light, "coarse"), "fine decoder": Slot(light, "fine")}

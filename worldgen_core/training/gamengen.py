@@ -1,0 +1,107 @@
+"""Stage train_model of `gamengen`: from latents to a model with its autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from storage.clips import ClipReader
+from storage.records import DatasetInfo
+from worldgen_core.device import choose_device
+from worldgen_core.models.card import WEIGHTS_FILE, count_parameters
+from worldgen_core.models.gamengen_network import GamengenNetwork
+from worldgen_core.models.gamengen_settings import GamengenCardSettings
+from worldgen_core.models.latent_space import (
+    AUTOENCODER_WEIGHTS_FILE,
+    LatentSpace,
+    load_latent_space,
+    save_latent_space,
+)
+from worldgen_core.outcome import Outcome
+from worldgen_core.progress import Progress
+from worldgen_core.seeds import derive_seed
+from worldgen_core.training.curriculum import run_curriculum
+from worldgen_core.training.finish import write_model
+from worldgen_core.training.gamengen_objective import GamengenObjective
+from worldgen_core.training.gamengen_settings import GamengenSettings
+from worldgen_core.training.latent_windows import continue_from, latent_batches
+from worldgen_core.training.latents import check_frame_size, open_latents
+from worldgen_core.training.launch import in_processes
+from worldgen_core.training.loop import TrainingRun
+from worldgen_core.training.phases import warm
+
+MODEL = "gamengen"
+
+
+@in_processes
+def train_gamengen(
+    settings: GamengenSettings,
+    dataset: Path,
+    latents: Path,
+    autoencoder: Path,
+    start: Path | None,
+    *,
+    out: Path,
+    resume: Path,
+    progress: Progress,
+) -> Outcome:
+    """Train on the latents of `dataset`, from fresh weights or on from the model folder `start`, into `out`.
+
+    Writes model.json, model.safetensors (averaged weights), the autoencoder's two files, metrics.jsonl and
+    curves.png.
+    Raises: ConfigError if the folders do not belong together; CheckpointError, DivergenceError, StorageError.
+    """
+    reader, space = ClipReader(dataset), load_latent_space(autoencoder)
+    check_frame_size(space, reader.info.height, reader.info.width)
+    latent_reader = open_latents(latents, space, reader)
+    network = _fresh_network(settings, space, reader.info)
+    if start is not None:
+        settings = warm(settings)
+        continue_from(start, MODEL, network, space, autoencoder)
+    network.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
+    run = run_curriculum(
+        settings,
+        latent_batches(settings, network.num_context_frames, reader, latent_reader),
+        lambda batches: GamengenObjective(network, settings.loss, batches),
+        resume=resume,
+        progress=progress,
+    )
+    return _publish(settings, reader.info, network, space, run, out)
+
+
+def _fresh_network(settings: GamengenSettings, space: LatentSpace, info: DatasetInfo) -> GamengenNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
+        return GamengenNetwork(
+            settings.architecture, latent_shape=space.latent_shape, num_actions=len(info.action_names)
+        )
+
+
+def _publish(
+    settings: GamengenSettings,
+    info: DatasetInfo,
+    network: GamengenNetwork,
+    space: LatentSpace,
+    run: TrainingRun,
+    out: Path,
+) -> Outcome:
+    parameters, shared = count_parameters(network), space.card.num_parameters
+    shown = GamengenCardSettings(network=settings.architecture, sampler=settings.sampler)
+    return write_model(
+        out,
+        model=MODEL,
+        info=info,
+        settings=shown.model_dump(mode="json"),
+        num_parameters={
+            **parameters,
+            **{f"autoencoder_{name}": count for name, count in shared.items()},
+            "total": parameters["total"] + shared["total"],
+        },
+        weights={WEIGHTS_FILE: run.weights},
+        digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
+        run=run,
+        num_steps=settings.num_steps,
+        seed=settings.seed,
+        curves=("loss", "dream", "level", "end"),
+    )
