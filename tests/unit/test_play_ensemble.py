@@ -80,7 +80,7 @@ def test_steps_that_wait_are_made_in_one_batch_those_told_the_truth_apart() -> N
 
     threads = [threading.Thread(target=play, args=(index,)) for index in range(5)]
     threads[0].start()
-    while not shared._working.locked():  # pyright: ignore[reportPrivateUsage]
+    while not shared._working.locked():  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
         pass
     for thread in threads[1:]:
         thread.start()

@@ -19,9 +19,13 @@ from torch import Tensor, nn
 
 from worldgen_core.config import make_config
 from worldgen_core.games.catalogue import get_facts
+from worldgen_core.ladder.random_model import random_model
 from worldgen_core.ladder.settings import LadderSettings, LayoutName, NumberName, Rung
 from worldgen_core.models.load import load_world_model
 from worldgen_core.names import ModelName, ProfileName
+from worldgen_core.runtime.backends import BACKENDS
+from worldgen_core.runtime.measure import put_in
+from worldgen_core.runtime.scene import noise_scene
 from worldgen_core.sizes.measure import BYTES_PER_VALUE, Part, num_parameters, run_cost, weights_bytes
 from worldgen_core.sizes.parts import PARTS_OF
 from worldgen_core.sizes.table import GAME, PUBLISHED_FRAME
@@ -157,11 +161,18 @@ def whole_frames(folder: Path, *, device: str) -> Timed:
     return Timed(step, 1.0)
 
 
-def as_played(modules: tuple[nn.Module, ...], rung: Rung) -> None:
-    """Bring networks into a rung's precision and layout; what goes into their layers follows.
+def played_frames(rung: Rung, settings: LadderSettings) -> Timed:
+    """Whole frames of a rung's networks with random weights, computed by its backend."""
+    config = make_config(GAME, rung.profile, model=rung.model, device="cpu", overrides=rung.changes)
+    model = random_model(config, num_actions=settings.num_actions, size=frame_of(rung))
+    scene = noise_scene(model)
+    put_in(model, BACKENDS[rung.backend], scene, threads=settings.num_threads)
+    scene.begin(model)
+    return Timed(lambda: model.step(scene.action(0)), 1.0)
 
-    This is the one place that knows a rung's backend: another than `eager` would be opened here.
-    """
+
+def as_played(modules: tuple[nn.Module, ...], rung: Rung) -> None:
+    """Bring networks into a rung's precision and layout; what goes into their layers follows."""
     dtype, layout = DTYPES[rung.precision], _LAYOUTS[rung.layout]
     for module in modules:
         module.eval().to(dtype=dtype, memory_format=layout)  # pyright: ignore[reportCallIssue]  # missing overload

@@ -7,12 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.evaluation.settings import EvaluateSettings
-from worldgen_core.names import DeviceName, ModelName, ProfileName
+from worldgen_core.names import BackendName, DeviceName, ModelName, ProfileName
 
 NumberName = Literal["float32", "bf16", "float16"]
 LayoutName = Literal["contiguous", "channels_last"]
-BackendName = Literal["eager"]
-"""What runs the networks. Others are added here and opened in `pieces.py`, in `as_played`."""
 
 
 class Played(BaseModel):
@@ -46,7 +44,7 @@ class Rung(BaseModel):
     layout: LayoutName = "contiguous"
     """Of pictures in memory."""
     backend: BackendName = "eager"
-    """What runs the networks."""
+    """What computes the networks; another than eager is timed as whole frames, from key to picture."""
     is_whole: bool = False
     """Whether whole frames of the trained model are timed, because its networks are not all it does."""
     is_aside: bool = False

@@ -6,7 +6,6 @@ Counts are reproducible and make up ladder.json; what was measured goes into the
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from worldgen_core.ladder.settings import LadderSettings, Rung
 from worldgen_core.models.card import read_card
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
+from worldgen_core.python_child import child_environment
 
 FACTS_FILE = "ladder.json"
 
@@ -90,22 +90,24 @@ def _distinct(settings: LadderSettings) -> list[tuple[Rung, list[str]]]:
     """Rungs whose memory is worth a process, each with all that share it: steps make no difference to it."""
     found: dict[tuple[Any, ...], tuple[Rung, list[str]]] = {}
     for rung in settings.rungs:
-        if not rung.is_whole and speed_process.is_native(rung.precision, settings.device):
+        if _is_eager(rung) and speed_process.is_native(rung.precision, settings.device):
             key = tuple(cost.key for cost in costs_of(rung, settings) if cost.num_evaluations)
             found.setdefault(key, (rung, []))[1].append(rung.name)
     return list(found.values())
 
 
+def _is_eager(rung: Rung) -> bool:
+    """Whether the memory of its networks tells that of the rung; a backend keeps weights in its own way."""
+    return not rung.is_whole and rung.backend == "eager"
+
+
 def _in_process(what: str, settings: LadderSettings, argument: str) -> dict[str, Any]:
-    # The child must find the packages that this process found, installed or not.
-    folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    search_path = os.pathsep.join(filter(None, folders))
     with tempfile.TemporaryDirectory(prefix="worldgen-ladder-") as folder:
         result = Path(folder) / "result.json"
         words = [what, settings.model_dump_json(), argument, str(result)]
         child = subprocess.run(
             [sys.executable, "-m", speed_process.__name__, *words],
-            env={**os.environ, "PYTHONPATH": search_path},
+            env=child_environment(),
             capture_output=True,
             text=True,
             check=False,

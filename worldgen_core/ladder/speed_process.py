@@ -26,10 +26,12 @@ from worldgen_core.ladder.pieces import (
     costs_of,
     frame_of,
     parts_of,
+    played_frames,
     timed_of,
     whole_frames,
 )
 from worldgen_core.ladder.settings import LadderSettings, NumberName, Rung
+from worldgen_core.runtime.backends import BACKENDS, why_not
 
 _LEAST_S = 0.1
 """A turn runs a quick piece again until so much time has passed."""
@@ -74,8 +76,9 @@ def time_pieces(settings: LadderSettings, folders: dict[str, str]) -> dict[str, 
 
 def _asked(rung: Rung, settings: LadderSettings) -> list[tuple[PieceKey, int]]:
     """What a frame of a rung is made of, and how often it runs each."""
-    if rung.is_whole:
-        return [(PieceKey(f"frame of {rung.model}", 0, 0, rung.precision, rung.layout, rung.backend), 1)]
+    if rung.is_whole or rung.backend != "eager":
+        name = f"frame of {rung.model}" if rung.is_whole else f"frame of {rung.name}"
+        return [(PieceKey(name, 0, 0, rung.precision, rung.layout, rung.backend), 1)]
     return [(cost.key, cost.num_evaluations) for cost in costs_of(rung, settings) if cost.num_evaluations]
 
 
@@ -89,6 +92,11 @@ def _make(
     wanted = {key for key, _ in _asked(rung, settings)} - known
     if rung.is_whole:
         return {key: whole_frames(Path(folders[rung.name]), device=device) for key in wanted}
+    if rung.backend != "eager":
+        reason = why_not(BACKENDS[rung.backend], torch.device(device))
+        if reason is not None:
+            raise RuntimeError(reason)
+        return {key: played_frames(rung, settings) for key in wanted}
     by_part = {key.part: key for key in wanted}
     if not by_part:
         return {}

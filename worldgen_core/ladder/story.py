@@ -46,7 +46,9 @@ def _smaller(unet: dict[str, Any], upsampler: dict[str, Any] | None = None) -> d
 
 _FULL = Played(model="diamond", changes=_card_steps(3, 10))
 _VAE = Played(model="diamond-vae")
-_LIGHT = {"name": "kl", "settings": {"factor": 8, "width": 64, "num_latent_channels": 4}}
+_FULL_DECODER = {"distil_decoder": {"is_on": False}}
+_ONE_STEP = {"diamond_vae": {"sampler": {"num_steps": 1}}, **_FULL_DECODER}
+_ONE_STEP_LIGHT = {"diamond_vae": {"sampler": {"num_steps": 1}}, "distil_decoder": {"is_on": True}}
 
 PUBLISHED = (
     Rung(name="DIAMOND in full", model="diamond", quality=_FULL),
@@ -86,16 +88,28 @@ PUBLISHED = (
         changes=_smaller(_BLOCKS, _NARROW),
         quality=Played(model="diamond-small"),
     ),
-    Rung(name="plain autoencoder", model="diamond-ae", quality=Played(model="diamond-ae")),
-    Rung(name="TAESD-shaped VAE", model="diamond-vae", quality=_VAE),
+    Rung(
+        name="plain autoencoder",
+        model="diamond-ae",
+        changes=_FULL_DECODER,
+        quality=Played(model="diamond-ae"),
+    ),
+    Rung(name="TAESD-shaped VAE", model="diamond-vae", changes=_FULL_DECODER, quality=_VAE),
 )
 """The published rungs; float16 and bf16 stand beside the ladder, since later rungs are float32 again."""
 
 OWN = (
-    Rung(name="channels_last", model="diamond-vae", layout="channels_last", quality=_VAE),
+    Rung(
+        name="channels_last",
+        model="diamond-vae",
+        layout="channels_last",
+        changes=_FULL_DECODER,
+        quality=_VAE,
+    ),
     Rung(
         name="channels_last, bf16",
         model="diamond-vae",
+        changes=_FULL_DECODER,
         precision="bf16",
         layout="channels_last",
         is_aside=True,
@@ -104,6 +118,7 @@ OWN = (
     Rung(
         name="channels_last, float16",
         model="diamond-vae",
+        changes=_FULL_DECODER,
         precision="float16",
         layout="channels_last",
         is_aside=True,
@@ -113,18 +128,29 @@ OWN = (
         name="one step",
         model="diamond-vae",
         layout="channels_last",
-        changes={"diamond_vae": {"sampler": {"num_steps": 1}}},
+        changes=_ONE_STEP,
         quality=Played(model="diamond-vae", changes={"sampler": {"num_steps": 1}}),
     ),
     Rung(
-        name="light autoencoder",
+        name="light decoder",
         model="diamond-vae",
         layout="channels_last",
-        changes={
-            "diamond_vae": {"sampler": {"num_steps": 1}},
-            "autoencoder": {"architecture": _LIGHT},
-        },
-        quality=Played(model="diamond-vae", changes={"sampler": {"num_steps": 1}}),
+        changes=_ONE_STEP_LIGHT,
+    ),
+    Rung(
+        name="the runtime's OpenVINO",
+        model="diamond-vae",
+        layout="channels_last",
+        backend="openvino",
+        changes=_ONE_STEP_LIGHT,
+    ),
+    Rung(
+        name="OpenVINO, bf16",
+        model="diamond-vae",
+        precision="bf16",
+        layout="channels_last",
+        backend="openvino-bf16",
+        changes=_ONE_STEP_LIGHT,
     ),
     Rung(
         name="direct, laptop",

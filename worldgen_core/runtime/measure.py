@@ -69,8 +69,8 @@ def measure(
     for frame in range(_NUM_WARMUP + NUM_FRAMES):
         model.dreams = _copy_of(reference.dreams)
         action = scene.action(frame)
-        expected, reference_s = _timed_step(reference, action)
-        found, own_s = _timed_step(model, action)
+        expected, reference_s = timed_step(reference, action)
+        found, own_s = timed_step(model, action)
         truths.append(expected)
         if frame >= _NUM_WARMUP:
             errors.append(relative_error(found, expected))
@@ -91,7 +91,8 @@ def relative_error(found: Float32[Tensor, ...], expected: Float32[Tensor, ...]) 
 
 
 @torch.inference_mode()
-def _timed_step(model: TensorDreams, action: Tensor) -> tuple[Tensor, float]:
+def timed_step(model: TensorDreams, action: Tensor) -> tuple[Tensor, float]:
+    """Move a dream on; return the unrounded frame and the seconds from key to shown picture."""
     started = time.perf_counter()
     imagined: Imagined = model.advance(action)
     shown(imagined)

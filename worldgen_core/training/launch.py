@@ -25,6 +25,7 @@ from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
+from worldgen_core.python_child import child_environment
 from worldgen_core.training import rank_process
 from worldgen_core.training.job import JOB_FILE, Job, Receiver, name_of, read_error, read_outcome
 from worldgen_core.training.loop_settings import LoopSettings
@@ -138,17 +139,14 @@ def _check_devices(settings: LoopSettings, num_own: int) -> None:
 
 
 def _environment(settings: LoopSettings) -> dict[str, str]:
-    # A child must find the packages that this process found, installed or not.
-    folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     own = {
-        "PYTHONPATH": os.pathsep.join(filter(None, folders)),
         "OMP_NUM_THREADS": str(settings.num_threads),
         rank_process.LAUNCHED: "1",
     }
     if settings.num_machines == 1:
         # Otherwise gloo asks the name service which address this machine has, and laptops have odd answers.
         own["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
-    return {**os.environ, **own}
+    return child_environment() | own
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
