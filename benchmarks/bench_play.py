@@ -11,7 +11,7 @@ a dream of its own. Each backend runs in a process of its own, frame by frame be
 Then the same with the light decoder of profile `paper`: its speed is told against the same plain network,
 which decodes in full; its errors against itself in float32 eager.
 
-Targets: 6 times within 1e-2 (bf16, on a CPU with AMX), 1.5 times within 1e-5; with the light decoder 12 times.
+Targets: 6 times within 1e-2 (bf16, on a CPU with AMX), 1.5 times within 1e-5; 12 times with the light one.
 """
 
 from __future__ import annotations
