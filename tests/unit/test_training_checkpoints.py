@@ -82,6 +82,35 @@ def test_an_empty_folder_means_a_fresh_start(tmp_path: Path) -> None:
     assert load_latest(tmp_path, architecture=ARCHITECTURE) is None
 
 
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_truncate, "SafetensorError"),
+        (_flip_a_bit, "the file is damaged"),
+        (_disguise_a_pickle, "SafetensorError"),
+        (_empty, "SafetensorError"),
+    ],
+)
+def test_nothing_whole_is_refused_with_every_reason_and_nothing_is_deleted(
+    tmp_path: Path, damage, reason: str
+) -> None:
+    paths = [save_checkpoint(tmp_path, _checkpoint(train_step)) for train_step in (5, 10)]
+    for path in paths:
+        damage(path)
+    with pytest.raises(CheckpointError, match="at least one whole checkpoint") as refused:
+        load_latest(tmp_path, architecture=ARCHITECTURE)
+    assert refused.value.found.count(reason) == 2
+    assert all(path.name in refused.value.found for path in paths)
+    assert f"delete {tmp_path} to train from the start" in refused.value.next_step
+    assert all(path.exists() for path in paths)
+
+
+def test_the_one_to_keep_outlives_the_last_two(tmp_path: Path) -> None:
+    for train_step in (5, 10, 15, 20):
+        save_checkpoint(tmp_path, _checkpoint(train_step), keep=5)
+    assert sorted(int(path.stem[-8:]) for path in tmp_path.iterdir()) == [5, 15, 20]
+
+
 def test_another_architecture_is_refused_and_never_skipped(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, _checkpoint(5))
     other = architecture_of({"weights/a": torch.zeros(65)})

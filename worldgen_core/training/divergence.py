@@ -25,7 +25,8 @@ _WINDOW = 10
 
 def check_step(train_step: int, values: Row, usual: float, settings: LoopSettings, resume: Path) -> None:
     """Raise DivergenceError if a step's figures are no numbers, or its loss far above the `usual` one."""
-    for name in ("loss", "gradient_norm"):
+    # A step in float16 that is to be left out has no norm.
+    for name in values.keys() & {"loss", "gradient_norm"}:
         if not math.isfinite(values[name]):
             raise DivergenceError(
                 f"training step {train_step}: {name}",
@@ -69,7 +70,7 @@ class Trend:
             return
         self._losses.append(float(row["loss"]))
         earlier = self._losses[-2 * _WINDOW : -_WINDOW]
-        if len(earlier) == _WINDOW and (not self._best or median(earlier) < median(self._best)):
+        if len(earlier) == _WINDOW and (not self._best or median(earlier) <= median(self._best)):
             self._best = earlier
 
     @property

@@ -80,7 +80,7 @@ def _launch(job: Job, settings: LoopSettings, folder: Path, progress: Progress) 
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(settings),
+            env=_environment(settings, folder),
             start_new_session=True,
         )
         try:
@@ -111,7 +111,9 @@ def torchrun(settings: LoopSettings, run_id: str, job_file: Path) -> list[str]:
             next_step="run the same number of processes on every machine",
         )
     _check_devices(settings, num_own)
-    meeting = ["--standalone", "--local-addr", "127.0.0.1"]
+    # By a file on one machine: torch's stores listen on every network that a machine is in.
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-conf", "store_type=file", "--local-addr", "127.0.0.1"]
+    meeting += ["--rdzv-id", run_id, "--rdzv-endpoint", str(job_file.with_name("rendezvous"))]
     if settings.num_machines > 1:
         if not settings.meeting_point:
             raise ConfigError(
@@ -138,13 +140,15 @@ def _check_devices(settings: LoopSettings, num_own: int) -> None:
         )
 
 
-def _environment(settings: LoopSettings) -> dict[str, str]:
+def _environment(settings: LoopSettings, folder: Path) -> dict[str, str]:
     own = {
         "OMP_NUM_THREADS": str(settings.num_threads),
         rank_process.LAUNCHED: "1",
     }
     if settings.num_machines == 1:
         # Otherwise gloo asks the name service which address this machine has, and laptops have odd answers.
+        own["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+        own[rank_process.MEETING_FILE] = str(folder / "meeting")
         own["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     return child_environment() | own
 

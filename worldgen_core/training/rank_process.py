@@ -21,6 +21,8 @@ from worldgen_core.training.ranks import join_ranks, rank
 
 LAUNCHED = "WORLDGEN_LAUNCHED"
 """Set in the environment of processes that end with the one that launched them, whose pipe is their input."""
+MEETING_FILE = "WORLDGEN_MEETING_FILE"
+"""Names the file by which processes on one machine meet; without it they meet where torchrun says."""
 
 
 def main(job_file: str) -> None:
@@ -36,7 +38,7 @@ def main(job_file: str) -> None:
 
 
 def _run(job: Job, folder: Path) -> None:
-    join_ranks(job.settings.loop)
+    join_ranks(job.settings.loop, os.environ.get(MEETING_FILE))
     if rank() == 0:
         sender = Sender(folder)
         for name in ("worldgen_core", "storage"):

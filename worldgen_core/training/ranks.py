@@ -8,6 +8,7 @@ many times, which torch's DistributedDataParallel does not.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -19,14 +20,19 @@ from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.training.loop_settings import LoopSettings
 
 
-def join_ranks(settings: LoopSettings) -> None:
+def join_ranks(settings: LoopSettings, meeting_file: str | None) -> None:
     """Meet the other processes of this training: over nccl on CUDA, over gloo on the CPU.
 
+    They meet by a file if there is one, else where torchrun says.
     Raises: ConfigError if torchrun started another number of them than the settings say.
     """
     from accelerate import PartialState  # takes a second to import, and most trainings are one process
 
-    state = PartialState(cpu=choose_device(settings.device).type != "cuda")
+    is_cpu, where = choose_device(settings.device).type != "cuda", {}
+    if meeting_file is not None:
+        own_rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        where = {"init_method": f"file://{meeting_file}", "rank": own_rank, "world_size": count}
+    state = PartialState(cpu=is_cpu, **where)
     if state.num_processes != settings.num_processes:
         raise ConfigError(
             "loop.num_processes",
