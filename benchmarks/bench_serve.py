@@ -111,9 +111,13 @@ def _slowest_second(player: Played) -> int:
 async def measure_players(address: str, seconds: float) -> list[dict[str, float]]:
     """Rows for 1, 2, 4 and 8 players at once."""
     rows: list[dict[str, float]] = []
+    print("players   frames/s   in the slowest second   press to picture p50   p95 (ms)", flush=True)
     for number in NUM_PLAYERS:
-        rows.append(figures(list(await asyncio.gather(*(play(address, seconds) for _ in range(number))))))
-        print(rows[-1], flush=True)
+        row = figures(list(await asyncio.gather(*(play(address, seconds) for _ in range(number)))))
+        rows.append(row)
+        rate, slowest = row["frames_per_s"], row["frames_in_slowest_second"]
+        latency = f"{row['press_p50_ms']:20.1f} {row['press_p95_ms']:10.1f}"
+        print(f"{number:7d} {rate:10.1f} {slowest:23.0f} {latency}", flush=True)
     return rows
 
 
@@ -124,22 +128,21 @@ async def measure_attack(address: str, seconds: float) -> dict[str, Any]:
     """An honest player's latency alone, and under attack, three times in turn."""
     alone: list[dict[str, float]] = []
     attacked: list[dict[str, float]] = []
+    idle = fuzzed = strangers = 0
     for _ in range(NUM_PAIRS):
         alone.append(await _honest(address, seconds))
-        async with asyncio.TaskGroup() as group:
-            honest = group.create_task(_honest(address, seconds))
-            idle = group.create_task(_idle(address, seconds))
-            fuzzed = group.create_task(_fuzz(address, seconds))
-            strangers = group.create_task(_knock(address, seconds))
-        attacked.append(honest.result())
+        honest = asyncio.create_task(_honest(address, seconds))
+        attack = _idle(address, seconds), _fuzz(address, seconds), _knock(address, seconds)
+        idle, fuzzed, strangers = await asyncio.gather(*attack)
+        attacked.append(await honest)
         print({"alone": alone[-1], "attacked": attacked[-1]}, flush=True)
     p95 = [statistics.median(row["press_p95_ms"] for row in rows) for rows in (alone, attacked)]
     return {
         "alone": alone,
         "attacked": attacked,
-        "idle_sockets": idle.result(),
-        "fuzzed_messages": fuzzed.result(),
-        "foreign_origins_refused": strangers.result(),
+        "idle_sockets": idle,
+        "fuzzed_messages": fuzzed,
+        "foreign_origins_refused": strangers,
         "p95_growth": round(p95[1] / p95[0], 2),
     }
 

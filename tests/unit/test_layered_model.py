@@ -16,6 +16,7 @@ from tests.tracking_world import ACTION_NAMES, SETTINGS, SPEED, TILE, VIEW, Walk
 from worldgen_core.errors import ConfigError, ContextLengthError
 from worldgen_core.models.card import read_card
 from worldgen_core.models.interface import CanRestart, WorldModel
+from worldgen_core.models.layered import LayeredWorldModel
 from worldgen_core.models.layered_mover import MoverArchitecture
 from worldgen_core.models.layered_network import LayeredArchitecture, TileArchitecture
 from worldgen_core.models.load import load_world_model
@@ -172,6 +173,26 @@ def test_the_same_seed_gives_the_same_dream_and_restarts_leave_others_alone(
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(plain, restarted, strict=True))
     assert not torch.equal(plain[-1][1], restarted[-1][1])
+
+
+def test_twins_share_what_is_learnt_and_dream_apart(trained: Path, walks: list[Walk]) -> None:
+    model = load_world_model(trained)
+    assert isinstance(model, LayeredWorldModel)
+    twins = [model.twin(), model.twin()]
+    seen: list[list[torch.Tensor]] = []
+    for at in (0, 40):
+        begin(model, walks[1], at)
+        seen.append([model.step(torch.tensor([1])).frame for _ in range(6)])
+    for at, twin in zip((0, 40), twins, strict=True):
+        begin(twin, walks[1], at)
+    for index in range(6):
+        for frames, twin in zip(seen, twins, strict=True):
+            assert torch.equal(twin.step(torch.tensor([1])).frame, frames[index])
+
+
+def begin(model: LayeredWorldModel, walk: Walk, at: int) -> None:
+    clip = torch.tensor(walk.frames[None, at : at + NUM_CONTEXT])
+    model.reset(clip, torch.tensor(walk.actions[None, at : at + NUM_CONTEXT - 1]), seed=3)
 
 
 def test_a_context_of_another_length_is_refused(trained: Path, walks: list[Walk]) -> None:

@@ -143,7 +143,9 @@ def test_a_recording_has_an_action_a_frame_aligned_with_the_project() -> None:
     recording = recorder.finish()
     names = recording.action_file(GAME.action_names).decode().split()
     assert names == ["idle", "flap", "idle", "idle", "idle"]
-    assert [int(frame[0, 0, 0]) for frame in recording.frames()[1:]] == [0, 1, 1, 1], "seen one frame later"
+    assert [int(frame[0, 0, 0]) for frame in list(recording.frames())[1:]] == [0, 1, 1, 1], (
+        "seen one frame later"
+    )
     assert recording.mp4(30.0)[4:8] == b"ftyp"
     assert recording.gif(30.0)[:4] == b"GIF8"
 

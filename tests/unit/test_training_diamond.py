@@ -118,6 +118,19 @@ def test_the_folder_dreams(trained: tuple[Path, Outcome], dataset: Path) -> None
         model.reset(torch.zeros(1, 2, HEIGHT, WIDTH, 3, dtype=torch.uint8), torch.zeros(1, 1).long(), seed=0)
 
 
+def test_other_steps_are_a_twins_own(trained: tuple[Path, Outcome], dataset: Path) -> None:
+    model = load_world_model(trained[0])
+    assert isinstance(model, DiamondWorldModel)
+    own, frames = model.num_steps, dream(model, dataset, rows=1)
+    finer = model.with_steps({"denoiser": own["denoiser"] + 3})
+    assert finer.num_steps == {**own, "denoiser": own["denoiser"] + 3}
+    assert not torch.equal(dream(finer, dataset, rows=1), frames)
+    larger = model.with_steps({"upsampler": own["upsampler"] + 3})
+    assert not torch.equal(dream(larger, dataset, rows=1), frames)
+    assert model.num_steps == own
+    assert torch.equal(dream(model, dataset, rows=1), frames)
+
+
 def test_restarted_rows_start_anew_and_leave_the_others(trained: tuple[Path, Outcome], dataset: Path) -> None:
     model = load_world_model(trained[0])
     assert isinstance(model, DiamondWorldModel)

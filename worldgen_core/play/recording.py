@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from worldgen_core.evaluation.mp4 import write_mp4
 from worldgen_core.games.base import Frame
 from worldgen_core.play.session import Moment, View
 
-_TARGET_HEIGHT = 480
+_MP4_HEIGHT = 480
+_GIF_HEIGHT = 256
+"""Rows of the pictures, about."""
+_GIF_S = 20
 _GAP = 4
-_GIF_FRAMES = 900
 
 
 class Recorder:
@@ -89,35 +91,36 @@ class Recording:
         """Frames, and actions."""
         return len(self._frames)
 
-    def frames(self, limit: int | None = None) -> list[UInt8[np.ndarray, "h w c"]]:
-        """The frames in their own size, at most `limit` of them."""
-        return [
-            np.frombuffer(zlib.decompress(data), np.uint8).reshape(self._shape)
-            for data in self._frames[:limit]
-        ]
+    def frames(self, limit: int | None = None) -> Iterator[UInt8[np.ndarray, "h w c"]]:
+        """The frames in their own size, at most `limit` of them, unpacked one after another."""
+        for data in self._frames[:limit]:
+            yield np.frombuffer(zlib.decompress(data), np.uint8).reshape(self._shape)
 
     def action_file(self, action_names: Sequence[str]) -> bytes:
         """One action name a line, a line a frame."""
         return "".join(f"{action_names[action]}\n" for action in self.actions).encode()
 
     def mp4(self, fps: float) -> bytes:
-        """An H.264 video, every pixel a square."""
-        return self._written("play.mp4", self._pictures(None), fps)
+        """An H.264 video, every pixel a square; memory does not grow with its length."""
+        pictures = self._pictures(_MP4_HEIGHT, None)
+        return _written("play.mp4", lambda path: write_mp4(pictures, path, fps=fps))
 
     def gif(self, fps: float) -> bytes:
-        """An endless GIF of the first 900 frames."""
-        return self._written("play.gif", self._pictures(_GIF_FRAMES), fps)
+        """An endless GIF of the first 20 s, smaller than the video: its pictures are held all at once."""
+        pictures = list(self._pictures(_GIF_HEIGHT, round(_GIF_S * fps)))
+        return _written("play.gif", lambda path: write_gif(pictures, path, fps=fps))
 
-    def _pictures(self, limit: int | None) -> list[Image.Image]:
-        scale = max(1, round(_TARGET_HEIGHT / self._shape[0]))
+    def _pictures(self, height: int, limit: int | None) -> Iterator[Image.Image]:
+        scale = max(1, round(height / self._shape[0]))
         scale += scale % 2  # even sides, which 4:2:0 needs
-        return [enlarge(frame, scale) for frame in self.frames(limit)]
+        return (enlarge(frame, scale) for frame in self.frames(limit))
 
-    def _written(self, name: str, pictures: list[Image.Image], fps: float) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="worldgen-play-") as folder:
-            path = Path(folder) / name
-            (write_mp4 if name.endswith(".mp4") else write_gif)(pictures, path, fps=fps)
-            return path.read_bytes()
+
+def _written(name: str, write: Callable[[Path], None]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="worldgen-play-") as folder:
+        path = Path(folder) / name
+        write(path)
+        return path.read_bytes()
 
 
 def _side_by_side(left: Frame, right: Frame) -> UInt8[np.ndarray, "h both c"]:

@@ -25,8 +25,7 @@ export class Models {
     $("model").textContent = `dreamt by ${about.name}, ${millions}M parameters, on ${about.device} by ${about.backend}`;
     $("parameters").textContent = `${millions} M`;
     const cores = `${about.threads} ${about.threads === 1 ? "thread" : "threads"}`;
-    const where = about.device === "cpu" ? `${about.device}, ${cores}` : about.device;
-    $("runs-on").textContent = `${where}, ${about.backend}`;
+    $("runs-on").textContent = about.device === "cpu" ? `${about.device}, ${cores}` : about.device;
     $("sees").textContent = `${about.context} ${about.context === 1 ? "frame" : "frames"}`;
     $("loaded-in").textContent = `${about.load_s.toFixed(1)} s`;
     this.#say("");
@@ -88,7 +87,7 @@ function describe({ name, standing, built_at: builtAt, frames_per_s: rate }) {
 
 // A list of one is shown as words.
 function line(words, options, value, onChange) {
-  const label = Object.assign(document.createElement("label"), { className: "line" });
+  const label = Object.assign(document.createElement("label"), { className: `line of-${words.replace(" ", "-")}` });
   const name = Object.assign(document.createElement("span"), { textContent: words });
   if (options.length < 2) {
     const only = Object.assign(document.createElement("span"), { className: "only", textContent: options[0][1] });
