@@ -72,7 +72,7 @@ def laptop() -> GamengenSettings:
 
 
 def paper() -> GamengenSettings:
-    """Stable Diffusion 1.4's U-Net and GameNGen's training, for GPUs; with AdamW where they took Adafactor."""
+    """Stable Diffusion 1.4's U-Net and GameNGen's training, for GPUs; AdamW where they took Adafactor."""
     loop = published_loop()
     return GamengenSettings(
         architecture=GamengenNetworkSettings(),
