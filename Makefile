@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-play bench-decoder clean
+.PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-play bench-decoder bench-models clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -54,6 +54,9 @@ bench-play: $(READY) ## every backend of the runtime at the published size, agai
 
 bench-decoder: $(READY) ## TAESD's decoder against the light one at 240x320; with TAESD=FOLDER of weights, PSNR too
 	$(BIN)/python benchmarks/bench_decoder.py $(if $(TAESD),--taesd $(TAESD))
+
+bench-models: $(READY) ## samples and frames a second of every model, the default against plain float32, where the time goes
+	$(BIN)/python benchmarks/bench_models.py
 
 clean: ## remove the environment and caches; the store stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -29,7 +29,6 @@ from tasks.train_upsampler import train_upsampler, train_upsampler_of
 from worldgen_core.config import Config
 from worldgen_core.errors import CheckpointError
 from worldgen_core.names import ModelName
-from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _train(config: Config, dataset: ArtifactRef, call: Steps, start: ArtifactRef
     if shown_by == autoencoder:
         call.not_needed(attach_decoder, "the decoder is that of the autoencoder")
         return model
-    return call(attach_decoder, AttachDecoderSettings(), model=model, autoencoder=shown_by)
+    return call(attach_decoder, config.attach_decoder, model=model, autoencoder=shown_by)
 
 
 def _decoder(config: Config, known: Mapping[str, ArtifactRef], call: Steps) -> ArtifactRef:

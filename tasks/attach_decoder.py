@@ -12,8 +12,8 @@ from worldgen_core.training.decoder_settings import AttachDecoderSettings
     core=("worldgen_core.training.attach_decoder",),
     packages=("torch", "safetensors"),
 )
-def attach_decoder(settings: AttachDecoderSettings, work: Workspace) -> Outcome:  # noqa: ARG001  # none to read
-    """Write the model's folder with the other decoder."""
+def attach_decoder(settings: AttachDecoderSettings, work: Workspace) -> Outcome:
+    """Write the model's folder with the other decoder, if that is good enough."""
     from worldgen_core.training.attach_decoder import attach_decoder as attach
 
-    return attach(work.inputs["model"], work.inputs["autoencoder"], out=work.out)
+    return attach(settings, work.inputs["model"], work.inputs["autoencoder"], out=work.out)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
@@ -97,14 +97,14 @@ class Broken(Counter):
         raise RuntimeError("no such kernel")
 
 
-def make_theatre(life: int = 10_000, *, load_s: float = 0.0, max_models: int = 3) -> Theatre:
-    """Three models to choose from; all but the first take `load_s` to load."""
+def make_theatre(life: int = 10_000, *, gate: Event | None = None, max_models: int = 3) -> Theatre:
+    """Three models to choose from; all but the first are loaded when `gate` opens."""
     kinds = {"a/counter": Counter, "a/stepper": Stepper, "a/broken": Broken}
 
     def load(key: Key) -> Shared:
-        if key.model != "a/counter":
-            time.sleep(load_s)
-        return Shared(kinds[key.model](life))
+        if gate is not None and key.model != "a/counter":
+            assert gate.wait(60)
+        return Shared(kinds[key.model](life), key.backend)
 
     models = tuple(ModelOption(name, Path(name), name[2:], 1_000_000) for name in kinds)
     repertoire = Repertoire(load, limit=max_models)

@@ -32,7 +32,11 @@ from worldgen_core.training import (
     layered_settings,
 )
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
-from worldgen_core.training.decoder_settings import DistilDecoderSettings, FinetuneDecoderSettings
+from worldgen_core.training.decoder_settings import (
+    AttachDecoderSettings,
+    DistilDecoderSettings,
+    FinetuneDecoderSettings,
+)
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.direct_settings import DirectSettings
@@ -79,6 +83,8 @@ class Sections(BaseModel):
     """Stage finetune_decoder."""
     distil_decoder: DistilDecoderSettings
     """Stage distil_decoder."""
+    attach_decoder: AttachDecoderSettings
+    """Stage attach_decoder."""
     direct: DirectSettings
     """Stage train_model, model `direct`."""
     layered: LayeredSettings
@@ -272,6 +278,7 @@ def _smoke(game: str) -> Sections:
         latents=autoencoder_settings.latent_smoke(),
         finetune_decoder=decoder_settings.finetune_smoke(),
         distil_decoder=decoder_settings.distil_smoke(),
+        attach_decoder=decoder_settings.attach_smoke(),
         direct=direct_settings.smoke(),
         layered=layered_settings.smoke(),
         diamond_vae=diamond_vae_settings.smoke(),
@@ -300,6 +307,7 @@ def _laptop(game: str) -> Sections:
         latents=autoencoder_settings.latent_laptop(),
         finetune_decoder=decoder_settings.finetune_laptop(),
         distil_decoder=decoder_settings.distil_laptop(),
+        attach_decoder=decoder_settings.attach_laptop(),
         direct=direct_settings.laptop(),
         layered=layered_settings.laptop(),
         diamond_vae=diamond_vae_settings.laptop(),
@@ -328,6 +336,7 @@ def _paper(game: str) -> Sections:
         latents=autoencoder_settings.latent_paper(),
         finetune_decoder=decoder_settings.finetune_paper(),
         distil_decoder=decoder_settings.distil_paper(),
+        attach_decoder=decoder_settings.attach_paper(),
         direct=direct_settings.paper(),
         layered=layered_settings.paper(),
         diamond_vae=diamond_vae_settings.paper(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -75,18 +76,30 @@ def _bench_champion(
 def _print_ladder(found: Ladder) -> None:
     from worldgen_core.ladder.table import HEAD, LEGEND, cells_of, missing, quality_cells
 
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for name in HEAD:
-        table.add_column(name, justify="left" if name == "rung" else "right", no_wrap=True)
-    for game in found.games:
-        table.add_column(game, justify="right", no_wrap=True)
-    for line in found.lines:
-        quality = [" ".join(quality_cells(line.quality.get(game))).rstrip() for game in found.games]
-        table.add_row(*cells_of(line), *quality, style=None if line.rung.is_published else "bold")
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    console.print(_table(HEAD, [cells_of(line) for line in found.lines]))
+    if any(quality.figures for line in found.lines for quality in line.quality.values()):
+        shown = [line for line in found.lines if any(one.figures for one in line.quality.values())]
+        head = ("quality", *(f"{game}{what}" for game in found.games for what in (": passed", ", PSNR")))
+        rows = [
+            (
+                line.rung.name,
+                *(cell for game in found.games for cell in quality_cells(line.quality.get(game))),
+            )
+            for line in shown
+        ]
+        console.print(_table(head, rows))
     console.print(LEGEND)
     for text in missing(found.lines):
         console.print(text, markup=False)
     for name in ("ladder.png", "ladder.json", "ladder.md"):
         console.print(str(found.folder / name), markup=False)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in head:
+        table.add_column(name, justify="left" if name == head[0] else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

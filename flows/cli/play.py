@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from flows.cli.build import Device, Game
 from flows.cli.finding import find_model, find_options
 from flows.cli.studio import Dataset
+from worldgen_core.names import BackendChoice
 
 _TOKEN_BYTES = 18
 
@@ -37,6 +38,10 @@ def play(
     players: Annotated[int, typer.Option(min=1, max=64, help="Players at once; others wait.")] = 2,
     models: Annotated[int, typer.Option(min=2, max=64, help="Models in memory at once, at most.")] = 3,
     threads: Annotated[int, typer.Option(min=1, max=64, help="CPU threads of a step.")] = 1,
+    backend: Annotated[
+        BackendChoice,
+        typer.Option(help="What computes the frames; auto: the fastest, measured at a model's first start."),
+    ] = "auto",
 ) -> None:
     """Play a world model in the browser, with the true game one key away where there is one."""
     found = find_model(game, dataset, model)
@@ -52,12 +57,18 @@ def play(
         listener = listen(settings)
         options = find_options(found)
         theatre = open_theatre(
-            options, found.dataset, device=device, threads=threads, max_models=settings.max_models
+            options,
+            found.dataset,
+            device=device,
+            backend=backend,
+            threads=threads,
+            max_models=settings.max_models,
+            say=typer.echo,
         )
     about = theatre.about_first
     typer.echo(
-        f"  {about['name']}, {about['parameters'] / 1e6:.1f}M parameters, on {about['device']}; "
-        f"{len(options) - 1} other models to switch to"
+        f"  {about['name']}, {about['parameters'] / 1e6:.1f}M parameters, on {about['device']} by "
+        f"{about['backend']}; {len(options) - 1} other models to switch to"
     )
     url = address(host, listener.getsockname()[1], token)
 

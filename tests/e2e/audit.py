@@ -38,11 +38,6 @@ def join_slices(settings: Any, *parts: Path, out: Path) -> None:
     load("worldgen_core.video.slicing:join_slices")(settings, named, out=out)
 
 
-def attach_decoder(_settings: Any, *folders: Path, out: Path) -> None:
-    """The stage `attach_decoder`, whose core has no settings."""
-    load("worldgen_core.training.attach_decoder:attach_decoder")(*folders, out=out)
-
-
 def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from storage.artifacts import ArtifactStore
 from storage.champions import read_champion
 from storage.manifest import Manifest
 from tests.e2e.fingerprints import unseen_modules
 from worldgen_core.config import Overrides, make_config
+from worldgen_core.ladder.settings import LadderQualitySettings, LadderSettings, Played, Rung
 from worldgen_core.names import ModelName
-from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -39,7 +40,7 @@ CORES = {
         "worldgen_core.training.distil_decoder:distil_decoder",
         ["dataset", "latents", "autoencoder"],
     ),
-    "attach_decoder": ("tests.e2e.audit:attach_decoder", ["model", "autoencoder"]),
+    "attach_decoder": ("worldgen_core.training.attach_decoder:attach_decoder", ["model", "autoencoder"]),
     "train_model/direct": ("worldgen_core.training.direct:train_direct", ["dataset", "start"]),
     "train_model/diamond-vae": (
         "worldgen_core.training.diamond_vae:train_diamond_vae",
@@ -132,6 +133,48 @@ def test_comparison_puts_built_models_side_by_side(built: dict[str, Any], store:
     assert all(float(value) > 0 for value in table["training, s"].values)
     assert all(path.is_file() for path in found.strips.values())
     assert "| criteria passed |" in found.markdown
+    # One budget: what `direct` takes; its own build is the one that was there.
+    budgets = [float(value) for value in table["training, TFLOP"].values]
+    assert budgets[1] == pytest.approx(budgets[0], rel=0.1)
+    assert found.strips["direct"].parent == store.path(manifests_of(built, "direct")["evaluate"].ref)
+    with Image.open(found.picture) as picture:
+        assert picture.height > 2 * 3 * 128  # two starts, three rows each, enlarged
+
+
+def test_ladder_joins_speed_with_the_quality_of_built_models(
+    built: dict[str, Any], store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import ladder
+
+    rungs = (
+        Rung(name="plain", model="diamond-vae", profile="smoke", quality=Played(model="diamond-vae")),
+        Rung(
+            name="short",
+            model="diamond-vae",
+            profile="smoke",
+            quality=Played(model="diamond-vae", precision="bf16"),
+        ),
+        Rung(name="whole", model="direct", is_whole=True, quality=Played(model="direct")),
+        Rung(name="absent", model="layered", is_whole=True, quality=Played(model="layered")),
+    )
+    settings = LadderSettings(rungs=rungs, num_rounds=2, has_memory=False)
+    monkeypatch.setattr(ladder, "quick_ladder", lambda: settings)
+    found = ladder.benchmark_ladder(games=["flappy"], profile="smoke", device="cpu", quick=True)
+    plain, short, whole, absent = found.lines
+    assert all(line.frames_per_s for line in (plain, short, whole))
+    assert (absent.frames_per_s, absent.quality["flappy"].figures) == (None, {})
+    assert "worldgen build flappy --profile smoke --model layered" in found.markdown
+    assert plain.quality["flappy"].figures["num_criteria"] == 13
+    assert plain.quality != short.quality
+    written = json.loads((found.folder / "ladder.json").read_text())
+    assert [row["rung"]["name"] for row in written["rungs"]] == ["plain", "short", "whole", "absent"]
+    assert (found.folder / "ladder.png").is_file()
+    made = list(store.manifests("ladder_quality"))[-1]
+    by_digest = {item.digest: str(store.path(item.ref)) for item in store.manifests()}
+    inputs = [by_digest[made.key_parts.inputs[name]] for name in ("model", "dataset")]
+    asked = LadderQualitySettings.model_validate(made.key_parts.settings)
+    core = "worldgen_core.ladder.quality:measure_quality"
+    assert unseen_modules(core, asked, inputs, made, tmp_path) == []
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -218,5 +261,5 @@ def test_fingerprint_sees_every_module_that_a_stage_loads(
         "train_model": "train", "train_agent": "agent", "train_autoencoder": "autoencoder",
         "encode_latents": "latents", "train_upsampler": "upsampler",
     }  # fmt: skip
-    settings = getattr(config, sections.get(stage, stage), AttachDecoderSettings())
+    settings = getattr(config, sections.get(stage, stage))
     assert unseen_modules(core, settings, inputs, manifest, tmp_path) == []

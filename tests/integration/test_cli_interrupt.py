@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import build, studio
+from flows.cli import bench, build, studio
 from flows.cli.checkout import Checkout
 from storage.locks import hold_lock
 
@@ -45,7 +45,7 @@ class ServerStarts(Exception):
     [
         lambda: build.build("flappy", "smoke"),
         lambda: studio.evaluate("flappy", "smoke", seeds=1),
-        lambda: studio.bench("flappy", "smoke", dataset="smoke"),
+        lambda: bench.bench("flappy", "smoke", dataset="smoke"),
     ],
 )
 def test_a_server_that_a_command_starts_writes_its_log(

@@ -116,6 +116,11 @@ def test_without_them_the_plan_says_how_to_ask_for_them(store: ArtifactStore) ->
         ({"finetune_decoder": on()}, {}, set(MEASURED)),
         (
             {"distil_decoder": on()},
+            {"distil_decoder": on(), "attach_decoder": {"max_loss_db": 2}},
+            {"attach_decoder", *MEASURED},
+        ),
+        (
+            {"distil_decoder": on()},
             {"distil_decoder": on(), "diamond_vae": {"loop": {"ema_decay": 0.5}}},
             {"train_model", "attach_decoder", *MEASURED},
         ),

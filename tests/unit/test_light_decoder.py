@@ -83,7 +83,8 @@ def test_the_folder_holds_both_decoders_and_the_card_says_so(tmp_path: Path) -> 
     assert card["light_decoder"]["psnr_db"] == 21.0
     assert loaded.light_decoder is not None
     count = sum(weight.numel() for weight in loaded.light_decoder.parameters())
-    assert card["num_parameters"] == {"light_decoder": count, "total": count}
+    assert card["num_parameters"] == {"light_decoder": count, "total": 1 + count}
+    assert loaded.without_light_decoder().card == latent_space().card
 
 
 def test_another_light_decoder_takes_the_place_of_the_first() -> None:

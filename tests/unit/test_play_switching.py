@@ -46,7 +46,8 @@ def blue(data: bytes) -> int:
 
 
 def test_the_old_model_plays_until_the_new_one_is_there_and_then_the_same_game_goes_on() -> None:
-    theatre = make_theatre(load_s=0.5)
+    gate = threading.Event()
+    theatre = make_theatre(gate=gate)
     with served(theatre) as address, play_at(address) as socket:
         hello = enter(socket)
         assert [model["id"] for model in hello["choices"]["models"]] == ["a/counter", "a/stepper", "a/broken"]
@@ -56,6 +57,7 @@ def test_the_old_model_plays_until_the_new_one_is_there_and_then_the_same_game_g
         assert hear(socket, "loading")["name"] == "stepper"
         before = frame_where(socket, lambda header: header[8] > 10)
         assert blue(before) < 100, "the old model still plays"
+        gate.set()
         about = hear(socket, "model")["model"]
         assert (about["id"], about["num_steps"], about["context"]) == ("a/stepper", {"denoiser": 9}, 5)
         after = frames(socket, 5)[-1]
@@ -95,12 +97,14 @@ def test_a_switch_that_wants_too_much_is_no_message() -> None:
 
 
 def test_who_leaves_while_a_model_loads_gives_it_back() -> None:
-    theatre = make_theatre(load_s=0.4)
+    gate = threading.Event()
+    theatre = make_theatre(gate=gate)
     with served(theatre) as address:
         with play_at(address) as socket:
             enter(socket)
             switch(socket, "a/stepper")
             hear(socket, "loading")
+        gate.set()
         wait_until_given_back(theatre, num_loaded=2)
 
 
@@ -122,7 +126,7 @@ def test_models_in_memory_are_bounded_and_idle_ones_go_first() -> None:
 
     def load(wanted: Key) -> Shared:
         loads.append(wanted.model)
-        return Shared(Counter())
+        return Shared(Counter(), wanted.backend)
 
     repertoire = Repertoire(load, limit=2)
     for name in ("a", "b", "b"):
@@ -146,7 +150,7 @@ def test_a_model_wanted_twice_at_once_is_loaded_once_and_a_failed_load_holds_not
         loads[0] += 1
         if wanted.model == "bad":
             raise ConfigError("model", expected="one", found="none", next_step="build")
-        return Shared(Counter())
+        return Shared(Counter(), wanted.backend)
 
     repertoire = Repertoire(load, limit=2)
     threads = [threading.Thread(target=repertoire.borrow, args=(key("a"),)) for _ in range(3)]
@@ -192,11 +196,11 @@ def test_a_model_that_cannot_begin_leaves_the_session_as_it_was() -> None:
 
 
 def test_players_of_one_model_share_it_and_steps_are_the_players_own() -> None:
-    shared = Shared(Stepper(num_steps=2))
+    shared = Shared(Stepper(num_steps=2), "eager")
     seats = [shared.seat({}), shared.seat({"denoiser": 7})]
     assert [seat.num_steps for seat in seats] == [{"denoiser": 2}, {"denoiser": 7}]  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ConfigError, match="draws a frame at once"):
-        Shared(Counter()).seat({"denoiser": 2})
+        Shared(Counter(), "eager").seat({"denoiser": 2})
     theatre = make_theatre()
     with pytest.raises(RuntimeError, match="kernel"):
         theatre.cast(Choice("a/broken", "cpu", "eager"))

@@ -39,11 +39,16 @@ from worldgen_core.training.attach_decoder import attach_decoder
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.decoder_objective import DecoderObjective, Foreground, FrameLatents, Teacher
-from worldgen_core.training.decoder_settings import DistilDecoderSettings, FinetuneDecoderSettings
+from worldgen_core.training.decoder_settings import (
+    AttachDecoderSettings,
+    DistilDecoderSettings,
+    FinetuneDecoderSettings,
+)
 from worldgen_core.training.diamond_vae import train_diamond_vae
 from worldgen_core.training.distil_decoder import distil_decoder
 from worldgen_core.training.finetune_decoder import finetune_decoder
 
+ANY = AttachDecoderSettings(max_loss_db=60.0)
 TINY = LightDecoderSettings(width=8, num_blocks=1, fine_width=4, num_fine_blocks=0)
 STAGES = {"finetune": finetune_decoder, "distil": distil_decoder}
 
@@ -223,7 +228,7 @@ def test_a_model_is_shown_by_the_decoder_it_is_given(folder: Path, tmp_path: Pat
     run("distil", folder, tmp_path)
     light, out = tmp_path / "out", tmp_path / "model"
     out.mkdir()
-    outcome = attach_decoder(folder / "model", light, out=out)
+    outcome = attach_decoder(ANY, folder / "model", light, out=out)
     assert contents(out).keys() == {CARD_FILE, WEIGHTS_FILE, AUTOENCODER_CARD_FILE, AUTOENCODER_WEIGHTS_FILE}
     frames = torch.randint(0, 256, (2, HEIGHT, WIDTH, 3), dtype=torch.uint8)
     space, before, after = load_latent_space(light), load_world_model(folder / "model"), load_world_model(out)
@@ -239,7 +244,27 @@ def test_a_model_is_shown_by_the_decoder_it_is_given(folder: Path, tmp_path: Pat
     assert new["num_parameters"]["autoencoder_light_decoder"] == added
     assert new["num_parameters"]["total"] == old["num_parameters"]["total"] + added
     assert outcome.metrics["num_parameters"] == new["num_parameters"]["total"]
-    assert outcome.headline.startswith("light decoder: PSNR ")
+    assert outcome.metrics["is_light"]
+    assert outcome.headline.startswith("light decoder, PSNR ")
+
+
+def test_a_light_decoder_that_loses_too_much_is_left_out(folder: Path, tmp_path: Path) -> None:
+    run("distil", folder, tmp_path)
+    card = load_latent_space(tmp_path / "out").card
+    assert card.light_decoder is not None
+    loss_db = card.psnr_db - card.light_decoder.psnr_db
+    assert loss_db > 1
+    for limit, is_light in ((loss_db + 0.01, True), (loss_db - 0.01, False)):
+        out = tmp_path / f"light {is_light}"
+        out.mkdir()
+        settings = AttachDecoderSettings(max_loss_db=limit)
+        outcome = attach_decoder(settings, folder / "model", tmp_path / "out", out=out)
+        assert outcome.metrics["is_light"] == is_light
+        assert (load_latent_space(out).light_decoder is not None) == is_light
+        assert ("attach_decoder.max_loss_db" in outcome.headline) == (not is_light)
+    plain = (folder / "model" / AUTOENCODER_WEIGHTS_FILE).read_bytes()
+    assert (out / AUTOENCODER_WEIGHTS_FILE).read_bytes() == plain
+    assert json.loads((out / CARD_FILE).read_text()) == json.loads((folder / "model" / CARD_FILE).read_text())
 
 
 def test_a_training_that_goes_on_keeps_the_light_decoder(folder: Path, tmp_path: Path) -> None:
@@ -247,7 +272,7 @@ def test_a_training_that_goes_on_keeps_the_light_decoder(folder: Path, tmp_path:
     start, out = tmp_path / "model", tmp_path / "next"
     start.mkdir()
     out.mkdir()
-    attach_decoder(folder / "model", tmp_path / "out", out=start)
+    attach_decoder(ANY, folder / "model", tmp_path / "out", out=start)
     train_diamond_vae(
         diamond_vae_settings(),
         *(folder / "dataset", folder / "latents", start, start),
@@ -283,7 +308,7 @@ def test_a_decoder_of_other_latents_is_refused(
     run("finetune", folder, tmp_path)
     change(tmp_path / "out")
     with pytest.raises(ConfigError, match="encoder and statistics"):
-        attach_decoder(folder / "model", tmp_path / "out", out=tmp_path / "model")
+        attach_decoder(ANY, folder / "model", tmp_path / "out", out=tmp_path / "model")
 
 
 @pytest.mark.parametrize("file_name", [WEIGHTS_FILE, AUTOENCODER_WEIGHTS_FILE])
@@ -294,4 +319,4 @@ def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path, file_name: str
     for name, data in contents(folder / "model").items():
         (damaged / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if name == file_name else data)
     with pytest.raises(CheckpointError, match=file_name):
-        attach_decoder(damaged, tmp_path / "out", out=tmp_path / "model")
+        attach_decoder(ANY, damaged, tmp_path / "out", out=tmp_path / "model")

@@ -158,14 +158,22 @@ def whole_frames(folder: Path, *, device: str) -> Timed:
 
 
 def as_played(modules: tuple[nn.Module, ...], rung: Rung) -> None:
-    """Bring networks into a rung's precision and layout; what goes in follows.
+    """Bring networks into a rung's precision and layout; what goes into their layers follows.
 
     This is the one place that knows a rung's backend: another than `eager` would be opened here.
     """
     dtype, layout = DTYPES[rung.precision], _LAYOUTS[rung.layout]
     for module in modules:
         module.eval().to(dtype=dtype, memory_format=layout)  # pyright: ignore[reportCallIssue]  # missing overload
-        module.register_forward_pre_hook(lambda _, args: tuple(_fitting(arg, dtype, layout) for arg in args))
+        for layer in module.modules():
+            if isinstance(layer, _LAYERS):
+                layer.register_forward_pre_hook(
+                    lambda _, args: tuple(_fitting(arg, dtype, layout) for arg in args)
+                )
+
+
+_LAYERS = (nn.Conv2d, nn.Linear, nn.GroupNorm)
+"""What multiplies; between them a network may work in float32, as its noise features do."""
 
 
 def _fitting(value: Any, dtype: torch.dtype, layout: torch.memory_format) -> Any:

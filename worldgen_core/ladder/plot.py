@@ -63,7 +63,7 @@ def _bars(axes: Axes, values: Sequence[float | None], colours: Sequence[str], la
     found = [value for value in values if value]
     least, most = (min(found), max(found)) if found else (1.0, 10.0)
     axes.set_xscale("log")
-    axes.set_xlim(least / 2, most * 12)
+    axes.set_xlim(least / 2, most * 40)
     for row, (value, colour, label) in enumerate(zip(values, colours, labels, strict=True)):
         if value:
             axes.barh(row, value - least / 2, left=least / 2, color=colour, height=0.66)
@@ -90,7 +90,7 @@ def _quality(axes: Axes, lines: Sequence[Line], games: Sequence[str]) -> None:
             axes.annotate(f"  {gain:+.1f}", (gain, row), fontsize=7, va="center", color=colour)
     axes.axvline(0, color=_INK, linewidth=1)
     axes.margins(x=0.25)
-    axes.set_title("PSNR over the last frame copied, dB (frame 16)", fontsize=10)
+    axes.set_title("PSNR gain at frame 16, dB", fontsize=10)
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

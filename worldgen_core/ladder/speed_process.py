@@ -38,9 +38,9 @@ _LEAST_S = 0.1
 def time_pieces(settings: LadderSettings, folders: dict[str, str]) -> dict[str, Any]:
     """Seconds a run of each piece in every round, and why a rung has none.
 
-    Names of "seconds" are "rung/part"; a piece that several rungs share stands under the first of them, and
-    "uses" says which pieces, how often, a frame of each rung takes. An emulated piece runs in the first round
-    only: its slowness is plain at once.
+    Names of "piece_seconds" are "rung/part"; a piece that several rungs share stands under the first of them,
+    and "uses" says which pieces, how often, a frame of each rung takes. An emulated piece runs in the first
+    round only: its slowness is plain at once.
     """
     device = choose_device(settings.device).type
     pieces: dict[PieceKey, Timed] = {}
@@ -69,7 +69,7 @@ def time_pieces(settings: LadderSettings, folders: dict[str, str]) -> dict[str, 
                 if number == 0 or key not in slow:
                     seconds[names[key]].append(piece.scale * _turn(piece, device, clock))
     scaled = sorted(names[key] for key, piece in pieces.items() if piece.scale != 1)
-    return {"seconds": seconds, "uses": uses, "failures": failures, "scaled": scaled}
+    return {"piece_seconds": seconds, "uses": uses, "failures": failures, "scaled": scaled}
 
 
 def _asked(rung: Rung, settings: LadderSettings) -> list[tuple[PieceKey, int]]:

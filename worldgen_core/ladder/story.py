@@ -71,7 +71,7 @@ PUBLISHED = (
         quality=Played(model="diamond", changes=_card_steps(2, 2)),
     ),
     Rung(
-        name="2 + 2 steps, upsampler Heun",
+        name="2 + 2 steps, Heun",
         model="diamond",
         changes=_steps(2, 2, "heun"),
         is_aside=True,
@@ -81,13 +81,13 @@ PUBLISHED = (
     Rung(name="fewer channels", model="diamond", changes=_smaller(_CHANNELS)),
     Rung(name="fewer blocks", model="diamond", changes=_smaller(_BLOCKS)),
     Rung(
-        name="narrower conditioning",
+        name="narrow conditioning",
         model="diamond",
         changes=_smaller(_BLOCKS, _NARROW),
         quality=Played(model="diamond-small"),
     ),
-    Rung(name="autoencoder, no upsampler", model="diamond-ae", quality=Played(model="diamond-ae")),
-    Rung(name="VAE of TAESD's shape", model="diamond-vae", quality=_VAE),
+    Rung(name="plain autoencoder", model="diamond-ae", quality=Played(model="diamond-ae")),
+    Rung(name="TAESD-shaped VAE", model="diamond-vae", quality=_VAE),
 )
 """The published rungs; float16 and bf16 stand beside the ladder, since later rungs are float32 again."""
 

@@ -74,7 +74,7 @@ def make_table(
 ) -> list[Line]:
     """Join facts and notes of stage `ladder_speed` with the quality of each rung, by game."""
     by_rung = {fact["rung"]: fact for fact in facts}
-    first = _frame_seconds(settings.rungs[0], notes)
+    first = frame_seconds(settings.rungs[0], notes)
     return [
         _line(rung, by_rung[rung.name], notes, first, quality.get(rung.name, {})) for rung in settings.rungs
     ]
@@ -87,7 +87,7 @@ def _line(
     first: Sequence[float],
     quality: Mapping[str, Quality],
 ) -> Line:
-    own = _frame_seconds(rung, notes)
+    own = frame_seconds(rung, notes)
     measured = notes["memory_bytes"].get(rung.name)
     scaled = set(notes["scaled"])
     return Line(
@@ -107,14 +107,14 @@ def _line(
     )
 
 
-def _frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
+def frame_seconds(rung: Rung, notes: Mapping[str, Any]) -> list[float]:
     """Seconds of a frame in each round in which all of its pieces were timed."""
     uses = notes["uses"].get(rung.name, [])
-    rounds = zip(*(notes["seconds"][name] for name, _ in uses), strict=False) if uses else ()
+    rounds = zip(*(notes["piece_seconds"][name] for name, _ in uses), strict=False) if uses else ()
     return [sum(n * t for (_, n), t in zip(uses, times, strict=True)) for times in rounds]
 
 
-HEAD = ("rung", "runs", "parameters", "size", "memory", "frames/s", "times")
+HEAD = ("rung", "runs", "params", "size", "memory", "frames/s", "times")
 
 
 def cells_of(line: Line) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ LEGEND = (
 _NETWORKS = ("denoiser", "upsampler", "regressor")
 
 
-def _short(value: float | None, unit: float, name: str) -> str:
+def _short(value: float | int | None, unit: float, name: str) -> str:
     if value is None:
         return "-"
     return f"{value / unit:.3g}{name}" if value < 1000 * unit else f"{value / unit:.0f}{name}"

@@ -65,7 +65,7 @@ class DiamondVaeWorldModel(LatentDreams):
     @property
     def slots(self) -> dict[str, Slot]:
         """The denoiser's U-Net and the decoder."""
-        return {"unet": Slot(self._unet, "body"), "decoder": Slot(self._space.network, "decoder")}
+        return {"unet": Slot(self._unet, "body"), **self._decoder_slots()}
 
     @torch.inference_mode()
     def advance(

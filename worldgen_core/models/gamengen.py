@@ -54,7 +54,7 @@ class GamengenWorldModel(LatentDreams):
     @property
     def slots(self) -> dict[str, Slot]:
         """The U-Net and the decoder."""
-        return {"unet": Slot(self._network, "unet"), "decoder": Slot(self._space.network, "decoder")}
+        return {"unet": Slot(self._network, "unet"), **self._decoder_slots()}
 
     @torch.inference_mode()
     def advance(

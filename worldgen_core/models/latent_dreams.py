@@ -7,9 +7,9 @@ from einops import rearrange
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from worldgen_core.models.dreams import TensorDreams
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, shown
 from worldgen_core.models.latent_space import LatentSpace
-from worldgen_core.ranges import to_u8, to_unit
+from worldgen_core.ranges import to_unit
 
 
 class LatentDreams(TensorDreams):
@@ -31,5 +31,10 @@ class LatentDreams(TensorDreams):
     def round_trip(self, frames: UInt8[Tensor, "b h w c"]) -> UInt8[Tensor, "b h w c"]:
         """What the autoencoder alone does to frames: encode and decode, without any dreaming."""
         obs = rearrange(to_unit(frames.to(self._device)), "b h w c -> b c h w")
-        shown = to_u8(self._space.decode(self._space.encode(obs)))
-        return rearrange(shown, "b c h w -> b h w c").contiguous().cpu()
+        return shown(Imagined(self._space.decode(self._space.encode(obs)), None)).frame
+
+    def _decoder_slots(self) -> dict[str, Slot]:
+        light = self._space.light_decoder
+        if light is None:
+            return {"decoder": Slot(self._space.network, "decoder")}
+        return {"coarse decoder": Slot(light, "coarse"), "fine decoder": Slot(light, "fine")}

@@ -27,7 +27,9 @@ from worldgen_core.models.weights import read_safetensors
 
 AUTOENCODER_CARD_FILE = "autoencoder.json"
 AUTOENCODER_WEIGHTS_FILE = "autoencoder.safetensors"
-LIGHT_PREFIX = "light_decoder."
+LIGHT = "light_decoder"
+"""A light decoder's name among the parts of an autoencoder."""
+LIGHT_PREFIX = f"{LIGHT}."
 """Of the names of its weights, which lie beside the autoencoder's own in the one file."""
 FORMAT_VERSION = 1
 NEXT_STEP = "train the autoencoder again with `worldgen build GAME --force train_autoencoder`"
@@ -154,16 +156,22 @@ class LatentSpace(nn.Module):
 
     def with_light_decoder(self, light: LightDecoder, psnr_db: float) -> LatentSpace:
         """The same latents, shown by `light`, which reaches this PSNR on validation frames."""
-        count = count_parameters(light)["total"]
-        counts = {name: num for name, num in self.card.num_parameters.items() if name != "light_decoder"}
-        total = sum(num for name, num in counts.items() if name != "total") + count
-        card = self.card.model_copy(
+        own = self.without_light_decoder().card
+        count, counts = count_parameters(light)["total"], own.num_parameters
+        card = own.model_copy(
             update={
                 "light_decoder": LightDecoderCard(settings=light.settings, psnr_db=psnr_db),
-                "num_parameters": {**counts, "light_decoder": count, "total": total},
+                "num_parameters": {**counts, LIGHT: count, "total": counts["total"] + count},
             }
         )
         return LatentSpace(self.network, card, light.requires_grad_(False)).eval()
+
+    def without_light_decoder(self) -> LatentSpace:
+        """The same latents, shown by the autoencoder's own decoder."""
+        counts = {name: num for name, num in self.card.num_parameters.items() if name not in (LIGHT, "total")}
+        total = self.card.num_parameters["total"] - self.card.num_parameters.get(LIGHT, 0)
+        changes = {"light_decoder": None, "num_parameters": {**counts, "total": total}}
+        return LatentSpace(self.network, self.card.model_copy(update=changes)).eval()
 
 
 def build_autoencoder(

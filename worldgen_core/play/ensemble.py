@@ -7,6 +7,7 @@ never waits for others, and the more players there are, the larger the batches b
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Lock
 
@@ -32,9 +33,10 @@ class _Wanted:
 class Ensemble:
     """Lends a model to any number of players, from any number of threads."""
 
-    def __init__(self, model: TensorDreams) -> None:
+    def __init__(self, model: TensorDreams, *, working: AbstractContextManager[object] | None = None) -> None:
+        """Lend `model`; ensembles over the same networks have one `working` lock, held during a step."""
         self.model = model
-        self._working = Lock()
+        self._working = working or Lock()
         self._queueing = Lock()
         self._waiting: list[_Wanted] = []
 

@@ -1,7 +1,7 @@
 """How play loads a model, once for any number of players.
 
-`load_shared` is the only place of the play server that opens a model folder: a faster backend is one more
-name in `BACKENDS` and one more way to open.
+`load_shared` is the only place of the play server that opens a model folder. What computes its frames is the
+runtime's affair; players choose by name, and the first name leaves it to measurement.
 """
 
 from __future__ import annotations
@@ -13,22 +13,36 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from worldgen_core.device import available_devices
 from worldgen_core.errors import ConfigError
 from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import CanChangeSteps, CanTwin, WorldModel
-from worldgen_core.models.load import load_world_model
+from worldgen_core.names import BackendChoice, DeviceName
 from worldgen_core.play.ensemble import Ensemble
+from worldgen_core.runtime.backends import BACKENDS, why_not
+from worldgen_core.runtime.choose import Say
+from worldgen_core.runtime.open import SceneOf, open_fast
+from worldgen_core.runtime.scene import noise_scene
 from worldgen_core.threads import cpu_threads
 
-BACKENDS = ("eager",)
-"""What can step a model; the first is the default."""
+
+def backends_here() -> tuple[BackendChoice, ...]:
+    """What a player may ask for: the fastest, or any that runs on a device of this machine."""
+    devices = [torch.device(name) for name in available_devices()]
+    runs: list[BackendChoice] = [
+        name for name, backend in BACKENDS.items() if any(why_not(backend, one) is None for one in devices)
+    ]
+    return ("auto", *runs)
 
 
 class Shared:
     """A loaded model whose networks are in memory once, however many dream with it."""
 
-    def __init__(self, model: CanTwin) -> None:
+    def __init__(self, model: CanTwin, backend: str) -> None:
+        self.backend = backend
+        """What steps it."""
         self._model = model
+        self._working = Lock()
         self._ensembles: WeakValueDictionary[tuple[tuple[str, int], ...], Ensemble] = WeakValueDictionary()
         self._seating = Lock()
 
@@ -66,18 +80,27 @@ class Shared:
             twin = model.twin()
             if not isinstance(twin, TensorDreams):
                 return twin
-            ensemble = self._ensembles[key] = Ensemble(twin)
+            ensemble = self._ensembles[key] = Ensemble(twin, working=self._working)
             return ensemble.seat()
 
 
-def load_shared(folder: Path, device: str, backend: str) -> Shared:
-    """Open a model folder for players.
+def load_shared(
+    folder: Path,
+    device: DeviceName,
+    backend: BackendChoice,
+    *,
+    threads: int,
+    scene_of: SceneOf = noise_scene,
+    say: Say = lambda _line: None,
+) -> Shared:
+    """Open a model folder for players; see `open_fast`, which `say` and `scene_of` are for.
 
-    Raises: CheckpointError for a damaged folder; ConfigError for a device that is not there, or a model that
-    cannot be shared.
+    Raises: CheckpointError for a damaged folder; ConfigError for a device or a backend that is not there, or
+    for a model that cannot be shared.
     """
-    assert backend in BACKENDS, "the menu has checked it"
-    model = load_world_model(folder, device)
+    with cpu_threads(threads):
+        fast = open_fast(folder, device, backend=backend, threads=threads, scene_of=scene_of, say=say)
+    model = fast.model
     if not isinstance(model, CanTwin):
         raise ConfigError(
             f"{folder}: model",
@@ -85,7 +108,7 @@ def load_shared(folder: Path, device: str, backend: str) -> Shared:
             found=type(model).__name__,
             next_step="take another model",
         )
-    return Shared(model)
+    return Shared(model, fast.backend)
 
 
 @torch.inference_mode()

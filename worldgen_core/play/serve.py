@@ -13,26 +13,42 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worldgen_core.errors import ConfigError
+from worldgen_core.play.door import Door
 from worldgen_core.play.settings import ServerSettings
 
 _MAX_CONNECTIONS = 4096
+_BACKLOG = 64
+"""Connections that the kernel keeps for us: as many are taken in one go, between two frames of a player."""
 _SILENT_S = 10.0
 """Seconds within which a connection must ask for something: idle ones would take the places of others."""
 
 
-class TimelyProtocol(AutoHTTPProtocol):
-    """uvicorn's HTTP protocol, which waits for a first request for ever, with an end to that."""
+class PoliteProtocol(AutoHTTPProtocol):
+    """uvicorn's HTTP protocol, with an end to silent connections and a door before what strangers ask."""
+
+    door: Door
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait."""
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
+        self._stranger = transport
         self._silence = asyncio.get_running_loop().call_later(_SILENT_S, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Somebody speaks."""
+        """Somebody speaks, and is heard when it is their turn; until then no more is read of them."""
         self._silence.cancel()
-        super().data_received(data)
+        if self.door.enter():
+            super().data_received(data)
+        elif self.door.wait(lambda: self._hear(data)):
+            self._stranger.pause_reading()
+        else:
+            self._stranger.abort()
+
+    def _hear(self, data: bytes) -> None:
+        if not self._stranger.is_closing():
+            self._stranger.resume_reading()
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more."""
@@ -58,7 +74,7 @@ def listen(settings: ServerSettings) -> socket.socket:
             found=error.strerror or str(error),
             next_step="choose another with --port (0 takes a free one)",
         ) from error
-    listener.listen(128)
+    listener.listen(_BACKLOG)
     return listener
 
 
@@ -66,7 +82,8 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     """The server, not yet started."""
     config = uvicorn.Config(
         app,
-        http=TimelyProtocol,
+        http=type("ProtocolAtDoor", (PoliteProtocol,), {"door": Door()}),
+        backlog=_BACKLOG,
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -19,12 +19,14 @@ from worldgen_core.games.catalogue import get_facts
 from worldgen_core.games.controls import controls_of
 from worldgen_core.models.card import read_card
 from worldgen_core.models.interface import WorldModel
-from worldgen_core.names import DeviceName
+from worldgen_core.names import BackendChoice, DeviceName
 from worldgen_core.play.choices import Choice, Menu, ModelOption
-from worldgen_core.play.loading import BACKENDS, load_shared, try_out
+from worldgen_core.play.loading import Shared, backends_here, load_shared, try_out
 from worldgen_core.play.repertoire import Key, Repertoire
+from worldgen_core.play.scenes import scene_of_dataset
 from worldgen_core.play.session import PlaySession
 from worldgen_core.play.starts import Start, has_simulator, held_out_starts
+from worldgen_core.runtime.choose import Say
 
 NUM_STARTS = 12
 """Held-out starts in the picker."""
@@ -82,7 +84,8 @@ class Theatre:
             **option.describe(),
             "device": shared.device,
             "asked_device": choice.device,
-            "backend": choice.backend,
+            "backend": shared.backend,
+            "asked_backend": choice.backend,
             "threads": self.threads,
             "num_steps": {**shared.num_steps, **choice.num_steps},
             "context": model.num_context_frames,
@@ -151,15 +154,21 @@ def open_theatre(
     dataset_folder: Path | None,
     *,
     device: DeviceName,
+    backend: BackendChoice = "auto",
     threads: int = 1,
     max_models: int = 3,
+    say: Say = lambda _line: None,
 ) -> Theatre:
     """Load the first model, find starts in the dataset's held-out episodes, and offer the other models.
 
-    Raises: CheckpointError; StorageError; ConfigError for a device that is not there.
+    `backend` is what new players get; `say` is told when something is measured first.
+    Raises: CheckpointError; StorageError; ConfigError for a device or a backend that is not there.
     """
-    first = choose_device(device).type
-    menu = Menu(tuple(models), (first, *(name for name in available_devices() if name != first)), BACKENDS)
+    menu = Menu(
+        tuple(models),
+        _first(choose_device(device).type, available_devices()),
+        _first(backend, backends_here()),
+    )
     facts = get_facts(read_card(models[0].folder).game)
     reader = None if dataset_folder is None else ClipReader(dataset_folder)
     folders = {option.option_id: option.folder for option in models}
@@ -169,9 +178,24 @@ def open_theatre(
             return []
         return held_out_starts(reader, facts, num_frames=num_frames, num_starts=NUM_STARTS)
 
-    repertoire = Repertoire(
-        lambda key: load_shared(folders[key.model], key.device, key.backend), limit=max_models
-    )
+    def load(key: Key) -> Shared:
+        # The menu has found both names in its lists.
+        wanted_device, wanted_backend = cast("DeviceName", key.device), cast("BackendChoice", key.backend)
+        return load_shared(
+            folders[key.model],
+            wanted_device,
+            wanted_backend,
+            threads=threads,
+            scene_of=scene_of_dataset(dataset_folder),
+            say=say,
+        )
+
+    repertoire = Repertoire(load, limit=max_models)
     theatre = Theatre(facts, menu, repertoire, find_starts, threads)
     theatre.raise_curtain()
     return theatre
+
+
+def _first(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    """All names, the given one first."""
+    return (name, *(other for other in names if other != name))

@@ -42,6 +42,8 @@ from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.training.loop import Objective
 from worldgen_core.training.phases import CurriculumSettings, UnrollPhase
 
+META = "meta"
+"""Torch's device for shapes without contents."""
 PASSES = 3
 """Forward, and twice as much backward."""
 _SMALL = UnrollPhase(unroll=2, batch_size=2, num_steps=1)
@@ -78,13 +80,23 @@ def _model_flops(config: Config, frames: Frames) -> int:
     settings = config.train
     if isinstance(settings, LayeredSettings):
         return _layered_flops(config, settings, frames)
+    return _frames_in(settings) * _a_frame(objective_of(config, frames, device=META))
+
+
+def objective_of(config: Config, frames: Frames, *, device: str) -> Objective:
+    """What the configured model's training minimises, with an untrained network and black frames.
+
+    A step takes two windows of two frames; not for `layered`.
+    """
+    settings = config.train
     if isinstance(settings, DirectSettings):
-        return _frames_in(settings) * _a_frame(_direct_objective(settings, frames))
+        return _direct_objective(settings, frames, device)
     if isinstance(settings, DiamondSettings):
-        return _frames_in(settings) * _a_frame(_diamond_objective(config, settings, frames))
+        return _diamond_objective(config, settings, frames, device)
     if isinstance(settings, GamengenSettings):
-        return _frames_in(settings) * _a_frame(_gamengen_objective(config, settings, frames))
-    return _frames_in(settings) * _a_frame(_latent_objective(config, settings, frames))
+        return _gamengen_objective(config, settings, frames, device)
+    assert isinstance(settings, DiamondVaeSettings)
+    return _latent_objective(config, settings, frames, device)
 
 
 def _frames_in(settings: CurriculumSettings) -> int:
@@ -105,110 +117,116 @@ def step_flops(objective: Objective) -> int:
     return counter.get_total_flops()
 
 
-def _direct_objective(settings: DirectSettings, frames: Frames) -> DirectObjective:
+def _direct_objective(settings: DirectSettings, frames: Frames, device: str) -> Objective:
     arch, assumptions = settings.architecture, get_facts(settings.game).assumptions
     if assumptions.new_content == "right":
         arch = arch.with_new_content_right(assumptions.new_content_columns)
-    with torch.device("meta"):
+    with torch.device(device):
         network = DirectNetwork(
             arch, num_actions=frames.num_actions, height=frames.height, width=frames.width
         )
     length = arch.num_context_frames + _SMALL.unroll
     batch = ClipBatch(
-        obs=_meta((_SMALL.batch_size, length, frames.height, frames.width, 3), torch.uint8),
-        act=_meta((_SMALL.batch_size, length), torch.int64),
-        end=_meta((_SMALL.batch_size, length), torch.bool),
-        mask=_meta((_SMALL.batch_size, length), torch.bool),
+        obs=_zeros(device, (_SMALL.batch_size, length, frames.height, frames.width, 3), torch.uint8),
+        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
+        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
+        mask=torch.ones(_SMALL.batch_size, length, dtype=torch.bool, device=device),
     )
     return DirectObjective(network, settings.loss, lambda _: batch)
 
 
-def _latent_objective(config: Config, settings: DiamondVaeSettings, frames: Frames) -> DiamondVaeObjective:
+def _latent_objective(
+    config: Config, settings: DiamondVaeSettings, frames: Frames, device: str
+) -> DiamondVaeObjective:
     shape = _latent_shape(config, frames)
-    with torch.device("meta"):
+    with torch.device(device):
         denoiser = LatentDenoiser(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
-    batch = _latent_batch(denoiser.num_context_frames, shape)
+    batch = _latent_batch(device, denoiser.num_context_frames, shape)
     sigma_start = settings.sampler.sigma_max
     return DiamondVaeObjective(denoiser, settings.loss, lambda _: batch, sigma_start=sigma_start)
 
 
-def _gamengen_objective(config: Config, settings: GamengenSettings, frames: Frames) -> GamengenObjective:
+def _gamengen_objective(
+    config: Config, settings: GamengenSettings, frames: Frames, device: str
+) -> GamengenObjective:
     shape = _latent_shape(config, frames)
-    with torch.device("meta"):
+    with torch.device(device):
         network = GamengenNetwork(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
-    batch = _latent_batch(network.num_context_frames, shape)
+    batch = _latent_batch(device, network.num_context_frames, shape)
     return GamengenObjective(network, settings.loss, lambda _: batch)
 
 
 def _latent_shape(config: Config, frames: Frames) -> tuple[int, int, int]:
     assert config.train_autoencoder is not None
-    with torch.device("meta"):
+    with torch.device(META):
         own = build_autoencoder(
             config.train_autoencoder.architecture, height=frames.height, width=frames.width
         )
     return own.num_latent_channels, frames.height // own.factor, frames.width // own.factor
 
 
-def _latent_batch(num_context: int, shape: tuple[int, int, int]) -> LatentBatch:
+def _latent_batch(device: str, num_context: int, shape: tuple[int, int, int]) -> LatentBatch:
     length = num_context + _SMALL.unroll
     return LatentBatch(
-        z=_meta((_SMALL.batch_size, length, *shape)),
-        act=_meta((_SMALL.batch_size, length), torch.int64),
-        end=_meta((_SMALL.batch_size, length), torch.bool),
+        z=_zeros(device, (_SMALL.batch_size, length, *shape)),
+        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
+        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
     )
 
 
-def _diamond_objective(config: Config, settings: DiamondSettings, frames: Frames) -> DiamondObjective:
+def _diamond_objective(
+    config: Config, settings: DiamondSettings, frames: Frames, device: str
+) -> DiamondObjective:
     assert config.train_upsampler is not None
-    with torch.device("meta"):
+    with torch.device(device):
         denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=frames.num_actions)
         size = Upsampler(config.train_upsampler.upsampler, height=frames.height, width=frames.width).low_size
-    batch = _pixel_batch(denoiser.num_context_frames, size, has_guide=False)
+    batch = _pixel_batch(device, denoiser.num_context_frames, size, has_guide=False)
     return DiamondObjective(denoiser, settings.loss, lambda _: batch)
 
 
 def _upsampler_flops(settings: UpsamplerSettings, frames: Frames) -> int:
-    with torch.device("meta"):
+    with torch.device(META):
         upsampler = Upsampler(settings.upsampler, height=frames.height, width=frames.width)
     denoiser = upsampler.denoiser
-    batch = _pixel_batch(denoiser.num_context_frames, upsampler.full_size, has_guide=True)
+    batch = _pixel_batch(META, denoiser.num_context_frames, upsampler.full_size, has_guide=True)
     return _frames_in(settings) * _a_frame(DiamondObjective(denoiser, settings.loss, lambda _: batch))
 
 
 def _autoencoder_flops(settings: AutoencoderSettings, frames: Frames) -> int:
-    with torch.device("meta"):
+    with torch.device(META):
         network: nn.Module = build_autoencoder(
             settings.architecture, height=frames.height, width=frames.width
         )
-    batch = _meta((settings.batch_size, 3, frames.height, frames.width), torch.uint8)
+    batch = _zeros(META, (settings.batch_size, 3, frames.height, frames.width), torch.uint8)
     weights = AutoencoderWeights(
         kl=settings.kl_weight,
         foreground=settings.foreground_weight,
         foreground_level=settings.foreground_level,
     )
-    median = _meta((3, frames.height, frames.width))
+    median = _zeros(META, (3, frames.height, frames.width))
     shown = batch.permute(0, 2, 3, 1)
     return settings.num_steps * step_flops(AutoencoderObjective(network, median, weights, lambda _: shown))
 
 
 def _layered_flops(config: Config, settings: LayeredSettings, frames: Frames) -> int:
-    with torch.device("meta"):
+    with torch.device(META):
         parts = PARTS_OF["layered"](config, frames.num_actions, frames.height, frames.width)
     batch = {"mover": settings.moves.batch, "tile network": settings.windows.batch_size}
     forward = sum(batch[part.name] * run_cost(part.run).flops for part in parts)
     return settings.num_steps * PASSES * forward
 
 
-def _pixel_batch(num_context: int, size: Sequence[int], *, has_guide: bool) -> PixelBatch:
+def _pixel_batch(device: str, num_context: int, size: Sequence[int], *, has_guide: bool) -> PixelBatch:
     length = num_context + _SMALL.unroll
-    obs = _meta((_SMALL.batch_size, length, 3, *size))
+    obs = _zeros(device, (_SMALL.batch_size, length, 3, *size))
     return PixelBatch(
         obs=obs,
-        act=_meta((_SMALL.batch_size, length), torch.int64),
-        end=_meta((_SMALL.batch_size, length), torch.bool),
+        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
+        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
         guide=obs if has_guide else None,
     )
 
 
-def _meta(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.zeros(shape, dtype=dtype, device="meta")
+def _zeros(device: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.zeros(shape, dtype=dtype, device=device)

@@ -21,14 +21,16 @@ from worldgen_core.models.latent_space import (
     save_latent_space,
 )
 from worldgen_core.outcome import Outcome
+from worldgen_core.training.decoder_settings import AttachDecoderSettings
 
 _PREFIX = "autoencoder_"
 """Of the autoencoder's parts in a model card's counts."""
 
 
-def attach_decoder(model: Path, autoencoder: Path, *, out: Path) -> Outcome:
+def attach_decoder(settings: AttachDecoderSettings, model: Path, autoencoder: Path, *, out: Path) -> Outcome:
     """Write the model folder `model` with the decoder of `autoencoder` into `out`.
 
+    A light decoder that loses too much is left out: then the full one beside it is taken.
     Raises: ConfigError if the two have different latents; CheckpointError if either is damaged.
     """
     card = read_card(model)
@@ -40,14 +42,25 @@ def attach_decoder(model: Path, autoencoder: Path, *, out: Path) -> Outcome:
     for path in model.iterdir():
         if path.name in card.weights_sha256.keys() - kept:
             shutil.copyfile(path, out / path.name)
-    digest = save_latent_space(other, out)
-    changed = _changed(card, other, digest)
+    full_db, light = other.card.psnr_db, other.card.light_decoder
+    if light is None:
+        headline = f"full decoder, PSNR {full_db:.1f} dB"
+    elif full_db - light.psnr_db <= settings.max_loss_db:
+        headline = f"light decoder, PSNR {light.psnr_db:.1f} dB; the full one's {full_db:.1f}"
+    else:
+        other = other.without_light_decoder()
+        headline = (
+            f"full decoder, PSNR {full_db:.1f} dB: the light one is {full_db - light.psnr_db:.1f} dB below, "
+            f"more than attach_decoder.max_loss_db {settings.max_loss_db:g}"
+        )
+    changed = _changed(card, other, save_latent_space(other, out))
     write_card(out, changed)
-    light = other.card.light_decoder
-    psnr_db = other.card.psnr_db if light is None else light.psnr_db
     return Outcome(
-        metrics={"num_parameters": changed.num_parameters["total"], "psnr_db": psnr_db},
-        headline=f"{'its own decoder, tuned' if light is None else 'light decoder'}: PSNR {psnr_db:.1f} dB",
+        metrics={
+            "num_parameters": changed.num_parameters["total"],
+            "is_light": other.card.light_decoder is not None,
+        },
+        headline=headline,
     )
 
 

@@ -56,9 +56,28 @@ class DistilDecoderSettings(DecoderTrainingSettings):
 
 
 class AttachDecoderSettings(BaseModel):
-    """Nothing to choose: which decoder is an input."""
+    """What a decoder has to be worth."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_loss_db: float = Field(default=1.0, ge=0)
+    """PSNR that a light decoder may lose against the full one on held-out frames; one that loses more is left
+    out, and the full one stays."""
+
+
+def attach_smoke() -> AttachDecoderSettings:
+    """Takes anything: nothing has learnt much."""
+    return AttachDecoderSettings(max_loss_db=60.0)
+
+
+def attach_laptop() -> AttachDecoderSettings:
+    """As everywhere."""
+    return AttachDecoderSettings()
+
+
+def attach_paper() -> AttachDecoderSettings:
+    """As everywhere."""
+    return AttachDecoderSettings()
 
 
 def finetune_smoke() -> FinetuneDecoderSettings:

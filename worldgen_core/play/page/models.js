@@ -22,10 +22,11 @@ export class Models {
     const isFirst = this.#about === null;
     this.#about = about;
     const millions = (about.parameters / 1e6).toFixed(1);
-    $("model").textContent = `dreamt by ${about.name}, ${millions}M parameters, on ${about.device}`;
+    $("model").textContent = `dreamt by ${about.name}, ${millions}M parameters, on ${about.device} by ${about.backend}`;
     $("parameters").textContent = `${millions} M`;
     const cores = `${about.threads} ${about.threads === 1 ? "thread" : "threads"}`;
-    $("runs-on").textContent = about.device === "cpu" ? `${about.device}, ${cores}` : about.device;
+    const where = about.device === "cpu" ? `${about.device}, ${cores}` : about.device;
+    $("runs-on").textContent = `${where}, ${about.backend}`;
     $("sees").textContent = `${about.context} ${about.context === 1 ? "frame" : "frames"}`;
     $("loaded-in").textContent = `${about.load_s.toFixed(1)} s`;
     this.#say("");
@@ -56,8 +57,8 @@ export class Models {
   }
 
   #current() {
-    const { id, asked_device, backend, num_steps } = this.#about;
-    return { model: id, device: asked_device, backend, num_steps };
+    const { id, asked_device: device, asked_backend: backend, num_steps } = this.#about;
+    return { model: id, device, backend, num_steps };
   }
 
   #ask(choice) {
