@@ -22,7 +22,14 @@ def test_checkpoints_and_rollouts_side_by_side_do_not_count() -> None:
 def test_everything_else_counts() -> None:
     settings = make_config("flappy", "smoke", device="cpu").direct
     lost = set(leaves(settings.model_dump(mode="json"))) - set(leaves(settings_in_key(settings)))
-    assert lost == {"loop.checkpoint_every", "loop.diverged_at"}
+    assert lost == {
+        "loop.checkpoint_every",
+        "loop.diverged_at",
+        "loop.crept_at",
+        "loop.checkpoint_activations",
+        "loop.num_machines",
+        "loop.meeting_point",
+    }
 
 
 def leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:

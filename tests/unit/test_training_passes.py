@@ -170,6 +170,6 @@ def test_compiled_leaves_a_network_as_it_was() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_a_real_network_compiles(tmp_path: Path) -> None:
     trainings = Trainings(tmp_path)
-    trainings.run("diamond", tmp_path / "plain")
-    trainings.run("diamond", tmp_path / "compiled", compile=True)
+    trainings.run("autoencoder", tmp_path / "plain")
+    trainings.run("autoencoder", tmp_path / "compiled", compile=True)
     assert_same_but_for_rounding(tmp_path / "compiled", tmp_path / "plain")

@@ -26,7 +26,7 @@ _WINDOW = 10
 def check_step(train_step: int, values: Row, usual: float, settings: LoopSettings, resume: Path) -> None:
     """Raise DivergenceError if a step's figures are no numbers, or its loss far above the `usual` one."""
     # A step in float16 that is to be left out has no norm.
-    for name in values.keys() & {"loss", "gradient_norm"}:
+    for name in [name for name in ("loss", "gradient_norm") if name in values]:
         if not math.isfinite(values[name]):
             raise DivergenceError(
                 f"training step {train_step}: {name}",
