@@ -141,10 +141,18 @@ def test_frames_that_are_too_far_off_refuse_a_backend(
 
     monkeypatch.setattr(choose, "_probe", probe)
     said: list[str] = []
-    found = measure_backends(tmp_path, noise_scene(latent_model()), device=CPU, threads=1, say=said.append)
+    found = measure_backends(
+        tmp_path,
+        noise_scene(latent_model()),
+        device=CPU,
+        threads=1,
+        is_thorough=False,
+        say=said.append,
+    )
     reasons = {one.backend: one.reason for one in found.refused}
     assert reasons["onnx"] == "error 2.0e-05, more than 1e-05"
     assert "  measuring onnx …" in said
+    assert "  measuring compile …" not in said
     assert any("taken" in line and "eager" in line for line in table(found, "eager"))
 
 
@@ -152,7 +160,7 @@ def test_a_backend_that_kills_its_process_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(choose, "probe", SimpleNamespace(__name__=dying_probe.__name__))
     monkeypatch.setattr(choose, "BACKENDS", {name: BACKENDS[name] for name in ("eager", "openvino")})
     found = measure_backends(
-        tmp_path, noise_scene(latent_model()), device=CPU, threads=1, say=lambda _line: None
+        tmp_path, noise_scene(latent_model()), device=CPU, threads=1, is_thorough=True, say=lambda _line: None
     )
     reasons = {one.backend: one.reason for one in found.refused}
     assert reasons == {

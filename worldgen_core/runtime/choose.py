@@ -26,9 +26,12 @@ TIMEOUT_S = 900.0
 
 
 def measure_backends(
-    folder: Path, scene: Scene, *, device: torch.device, threads: int, say: Say
+    folder: Path, scene: Scene, *, device: torch.device, threads: int, is_thorough: bool, say: Say
 ) -> BackendReport:
-    """Measure all that run on a device; `say` is told what is measured, as it takes a while."""
+    """Measure what runs on a device; `say` is told what is measured, as it takes a while.
+
+    Thorough: with torch.compile on a CPU too, which gains least there and waits longest, at every start.
+    """
     measured: list[Measured] = []
     refused: list[Refused] = []
     with tempfile.TemporaryDirectory(prefix="worldgen-runtime-") as temporary:
@@ -36,6 +39,8 @@ def measure_backends(
         save_scene(scene, scene_file)
         for backend in BACKENDS.values():
             reason = why_not(backend, device)
+            if reason is None and backend.engine == "compile" and device.type == "cpu" and not is_thorough:
+                reason = "not measured: `worldgen backends` does"
             if reason is None:
                 say(f"  measuring {backend.name} …")
                 found = _probe(folder, backend, device.type, threads, scene_file)

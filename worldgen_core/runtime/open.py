@@ -47,7 +47,7 @@ def open_fast(
     """Open a model folder with a backend; "auto" takes the fastest whose frames are right.
 
     Measuring happens at a model's first start on a machine; it takes from half a minute to some minutes, and
-    `say` is told. A model without slots runs eagerly.
+    `say` is told. `measure_again` measures now, and more thoroughly. A model without slots runs eagerly.
     Raises: CheckpointError if the folder is damaged; ConfigError for a device or backend that is not there.
     """
     model, where = load_world_model(folder, device), choose_device(device)
@@ -75,7 +75,9 @@ def known_report(
     if known is not None:
         return known
     say("first start of this model here: measuring what computes it fastest, once")
-    report = measure_backends(folder, scene, device=device, threads=threads, say=say)
+    report = measure_backends(
+        folder, scene, device=device, threads=threads, is_thorough=measure_again, say=say
+    )
     write_report(path, report)
     for line in table(report, report.best):
         say(line)
