@@ -41,6 +41,9 @@ _LAYOUTS: dict[LayoutName, torch.memory_format] = {
 }
 
 
+_GRID = 8
+
+
 class PieceKey(NamedTuple):
     """What makes two pieces the same work."""
 
@@ -135,7 +138,8 @@ def timed_of(
     for name, key in wanted.items():
         by_size.setdefault(_halvings(key.flops, max_gflop, height), []).append(name)
     for halvings, names in by_size.items():
-        size = (height >> halvings, width >> halvings)
+        # Decoders begin at an eighth of the picture.
+        size = (height >> halvings) // _GRID * _GRID, (width >> halvings) // _GRID * _GRID
         flops = _flops_at(rung, settings.num_actions, size) if halvings else {}
         for part in parts_of(rung, settings.num_actions, size, device=device):
             if part.name in names:
