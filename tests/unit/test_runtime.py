@@ -112,9 +112,9 @@ def test_scenes_travel(tmp_path: Path) -> None:
 # Choosing
 
 
-def entry(backend: BackendName, frames_per_s: float, error: float = 0.0) -> Measured:
+def entry(backend: BackendName, times_eager: float, error: float = 0.0) -> Measured:
     return Measured(
-        backend=backend, frames_per_s=frames_per_s, times_eager=1.0, error=error, drift=0.0, build_s=0.0
+        backend=backend, frames_per_s=10, times_eager=times_eager, error=error, drift=0.0, build_s=0.0
     )
 
 
