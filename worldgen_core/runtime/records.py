@@ -56,7 +56,7 @@ class BackendReport(BaseModel):
         right = [entry for entry in self.measured if entry.backend not in wrong]
         top = max((entry.times_eager for entry in right), default=0.0)
         good: list[BackendName] = [
-            entry.backend for entry in right if entry.frames_per_s >= _NEARLY_AS_FAST * top
+            entry.backend for entry in right if entry.times_eager >= _NEARLY_AS_FAST * top
         ]
         return good[0] if good else "eager"
 
