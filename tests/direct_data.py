@@ -8,7 +8,8 @@ import numpy as np
 
 from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
-from worldgen_core.models.direct_network import DirectArchitecture
+from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
+from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
@@ -66,3 +67,24 @@ def tiny_settings(num_steps: int = 6) -> DirectSettings:
             warmup_steps=1, checkpoint_every=2, log_every=3, num_threads=1, device="cpu", ema_decay=0.5
         ),
     )
+
+
+def write_direct_model(folder: Path, network: DirectNetwork, *, model: str = "direct") -> Path:
+    """A model folder with these weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arch = network.arch
+    card = ModelCard(
+        model=model,
+        game="flappy",
+        action_names=("idle", "flap"),
+        height=arch.block * network.grid[0],
+        width=arch.block * network.grid[1],
+        fps=30.0,
+        settings=arch.model_dump(mode="json"),
+        num_parameters=count_parameters(network),
+        dataset={"name": "tiny"},
+        training={},
+        weights_sha256={WEIGHTS_FILE: write_weights(folder, network.state_dict())},
+    )
+    write_card(folder, card)
+    return folder

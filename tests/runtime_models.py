@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tests.direct_data import HEIGHT, WIDTH
+from tests.direct_data import HEIGHT, WIDTH, write_direct_model
 from tests.latent_data import TINY_DENOISER, TINY_KL
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.autoencoder import KlAutoencoder
-from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
 from worldgen_core.models.diamond_vae import DiamondVaeWorldModel
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.models.latent_denoiser import LatentDenoiser
@@ -40,24 +39,8 @@ def latent_model() -> DiamondVaeWorldModel:
     return DiamondVaeWorldModel(denoiser.requires_grad_(False), space.eval(), sampler, torch.device("cpu"))
 
 
-def write_direct_model(folder: Path) -> Path:
+def direct_folder(folder: Path) -> Path:
     """A folder of a small `direct` model."""
-    folder.mkdir(parents=True)
     torch.manual_seed(3)
     arch = DirectArchitecture(channels=(8, 16), num_blocks=(1, 1, 1), condition=8, memory=2)
-    network = DirectNetwork(arch, num_actions=2, height=HEIGHT, width=WIDTH)
-    card = ModelCard(
-        model="direct",
-        game="flappy",
-        action_names=("idle", "flap"),
-        height=HEIGHT,
-        width=WIDTH,
-        fps=30.0,
-        settings=arch.model_dump(mode="json"),
-        num_parameters=count_parameters(network),
-        dataset={"name": "tiny"},
-        training={},
-        weights_sha256={WEIGHTS_FILE: write_weights(folder, network.state_dict())},
-    )
-    write_card(folder, card)
-    return folder
+    return write_direct_model(folder, DirectNetwork(arch, num_actions=2, height=HEIGHT, width=WIDTH))

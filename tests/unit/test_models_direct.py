@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.direct_data import write_direct_model
 from worldgen_core.errors import CheckpointError, ConfigError, ContextLengthError
 from worldgen_core.models.blocks import depth_to_space, space_to_depth
-from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
+from worldgen_core.models.card import WEIGHTS_FILE
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork, Mixture
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.models.load import load_world_model
@@ -32,23 +33,7 @@ def _network(arch: DirectArchitecture = ARCH) -> DirectNetwork:
 
 
 def _write(folder: Path, arch: DirectArchitecture = ARCH, *, model: str = "direct") -> Path:
-    folder.mkdir(exist_ok=True)
-    network = _network(arch)
-    card = ModelCard(
-        model=model,
-        game="flappy",
-        action_names=("idle", "flap"),
-        height=HEIGHT,
-        width=WIDTH,
-        fps=30.0,
-        settings=arch.model_dump(mode="json"),
-        num_parameters=count_parameters(network),
-        dataset={"name": "tiny"},
-        training={},
-        weights_sha256={WEIGHTS_FILE: write_weights(folder, network.state_dict())},
-    )
-    write_card(folder, card)
-    return folder
+    return write_direct_model(folder, _network(arch), model=model)
 
 
 def _frames(num: int, *, seed: int = 0) -> Tensor:

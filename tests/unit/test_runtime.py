@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests import dying_probe
 from tests.direct_data import HEIGHT, WIDTH
-from tests.runtime_models import latent_model, write_direct_model
+from tests.runtime_models import direct_folder, latent_model
 from worldgen_core.errors import ConfigError
 from worldgen_core.models.card import read_card
 from worldgen_core.models.dreams import TensorDreams
@@ -178,7 +178,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("store")
 def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_direct_model(tmp_path / "model")
+    folder = direct_folder(tmp_path / "model")
     monkeypatch.setattr(choose, "BACKENDS", {name: BACKENDS[name] for name in ("eager", "openvino")})
     said: list[str] = []
     first = open_fast(folder, "cpu", say=said.append)
@@ -201,7 +201,7 @@ def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("store")
 def test_a_backend_by_name_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "measure_backends", None)
-    folder = write_direct_model(tmp_path / "model")
+    folder = direct_folder(tmp_path / "model")
     fast = open_fast(folder, "cpu", backend="openvino")
     assert (fast.backend, fast.report) == ("openvino", None)
     assert isinstance(fast.model, TensorDreams)

@@ -7,8 +7,6 @@ does not.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from worldgen_core.evaluation.settings import BenchmarkSettings
 from worldgen_core.models.card import read_card
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
-from worldgen_core.python_child import child_environment
-from worldgen_core.runtime.open import open_fast
+from worldgen_core.python_child import ChildError, run_module
+from worldgen_core.runtime.open import chosen_backend
 
 
 def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: Progress) -> Outcome:
@@ -31,11 +29,9 @@ def benchmark(settings: BenchmarkSettings, model: Path, *, out: Path, progress: 
     """
     card = read_card(model)
     device = choose_device(settings.device).type
-    # Opened here as well, because an error in the other process would lose its type; and what is measured to
-    # choose a backend is then no part of the other process's memory.
-    backend = open_fast(
-        model, settings.device, backend=settings.backend, threads=settings.num_threads
-    ).backend
+    # Chosen here, because an error in the other process would lose its type; and what is measured to choose
+    # is then no part of the other process's memory.
+    backend = chosen_backend(model, settings.device, backend=settings.backend, threads=settings.num_threads)
     progress(ProgressEvent("repeats", 0, settings.num_repeats))
     timings = _measure(settings.model_copy(update={"device": device, "backend": backend}), model)
     progress(ProgressEvent("repeats", settings.num_repeats, settings.num_repeats))
@@ -73,26 +69,13 @@ def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
     """Run the measurement in a fresh process, so that its memory is the model's and not the caller's."""
     with tempfile.TemporaryDirectory(prefix="worldgen-benchmark-") as folder:
         result = Path(folder) / "timings.json"
-        command = [
-            sys.executable,
-            "-m",
-            benchmark_process.__name__,
-            str(model),
-            settings.model_dump_json(),
-            str(result),
-        ]
-        child = subprocess.run(
-            command,
-            env=child_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if child.returncode != 0:
+        try:
+            run_module(benchmark_process.__name__, str(model), settings.model_dump_json(), str(result))
+        except ChildError as error:
             raise WorldgenError(
                 f"benchmark process of {model}",
                 expected="exit code 0",
-                found=f"{child.returncode}: {(child.stderr.strip().splitlines() or ['no message'])[-1]}",
+                found=str(error),
                 next_step="make sure that memory is free, then run `worldgen bench` again",
-            )
+            ) from error
         return json.loads(result.read_text(encoding="utf-8"))

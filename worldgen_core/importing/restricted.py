@@ -6,8 +6,6 @@ older formats, bare pickles, and whatever else a file may be are refused unread.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -17,11 +15,11 @@ from torch import Tensor
 from worldgen_core.errors import CheckpointError
 from worldgen_core.importing import pickle_child
 from worldgen_core.models.weights import read_safetensors
-from worldgen_core.python_child import child_environment
+from worldgen_core.python_child import ChildError, run_module
 
 NEXT_STEP = "name the file as its authors published it, or a safetensors copy of it"
 MAX_BYTES = 8 << 30
-TIMEOUT_S = 900
+TIMEOUT_S = 900.0
 
 
 def read_foreign_weights(path: Path) -> dict[str, Tensor]:
@@ -34,22 +32,10 @@ def read_foreign_weights(path: Path) -> dict[str, Tensor]:
     _check_archive(path)
     with tempfile.TemporaryDirectory(prefix="worldgen-import-") as folder:
         out = Path(folder) / "weights.safetensors"
-        command = [sys.executable, "-m", pickle_child.__name__, str(path.resolve()), str(out)]
         try:
-            child = subprocess.run(
-                command,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise _refused(path, f"one that takes over {TIMEOUT_S} s to read") from error
-        if child.returncode != 0:
-            lines = child.stderr.strip().splitlines() or [f"exit status {child.returncode}"]
-            raise _refused(path, lines[-1])
+            run_module(pickle_child.__name__, str(path.resolve()), str(out), timeout_s=TIMEOUT_S)
+        except ChildError as error:
+            raise _refused(path, str(error)) from error
         return read_safetensors(out, next_step=NEXT_STEP)[0]
 
 

@@ -6,8 +6,6 @@ Counts are reproducible and make up ladder.json; what was measured goes into the
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +19,7 @@ from worldgen_core.ladder.settings import LadderSettings, Rung
 from worldgen_core.models.card import read_card
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent
-from worldgen_core.python_child import child_environment
+from worldgen_core.python_child import ChildError, run_module
 
 FACTS_FILE = "ladder.json"
 
@@ -104,19 +102,13 @@ def _is_eager(rung: Rung) -> bool:
 def _in_process(what: str, settings: LadderSettings, argument: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="worldgen-ladder-") as folder:
         result = Path(folder) / "result.json"
-        words = [what, settings.model_dump_json(), argument, str(result)]
-        child = subprocess.run(
-            [sys.executable, "-m", speed_process.__name__, *words],
-            env=child_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if child.returncode != 0:
+        try:
+            run_module(speed_process.__name__, what, settings.model_dump_json(), argument, str(result))
+        except ChildError as error:
             raise WorldgenError(
                 f"measuring process of the ladder ({what} {argument[:40]})",
                 expected="exit code 0",
-                found=f"{child.returncode}: {(child.stderr.strip().splitlines() or ['no message'])[-1]}",
+                found=str(error),
                 next_step="make sure that four GB of memory are free, then run `worldgen bench ladder` again",
-            )
+            ) from error
         return json.loads(result.read_text(encoding="utf-8"))

@@ -7,8 +7,6 @@ clamped. A model folder holds the denoiser (model.json, model.safetensors) and t
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -38,29 +36,17 @@ class DiamondVaeCardSettings(BaseModel):
     """How a latent is drawn at play."""
 
 
-class DiamondVaeWorldModel(LatentDreams):
+class DiamondVaeWorldModel(LatentDreams[SamplerSettings]):
     """Dreams with a `LatentDenoiser`; each row of a batch draws its own noise."""
 
     def __init__(
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
-        super().__init__("diamond-vae", space, device)
+        super().__init__("diamond-vae", space, sampler, device)
         denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
-        self._sampler = sampler
         self.num_context_frames = denoiser.num_context_frames
         self.num_actions = denoiser.num_actions
-
-    @property
-    def num_steps(self) -> dict[str, int]:
-        """Sampler steps a frame; see `CanChangeSteps`."""
-        return {"denoiser": self._sampler.num_steps}
-
-    def with_steps(self, num_steps: Mapping[str, int]) -> DiamondVaeWorldModel:
-        """A twin that draws in another number of steps; see `CanChangeSteps`."""
-        other = copy.copy(self)
-        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
-        return other
 
     @property
     def slots(self) -> dict[str, Slot]:

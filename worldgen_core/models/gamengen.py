@@ -7,8 +7,6 @@ are neither clamped nor noised.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,29 +25,17 @@ from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE, LatentSp
 from worldgen_core.names import DeviceName
 
 
-class GamengenWorldModel(LatentDreams):
+class GamengenWorldModel(LatentDreams[DdimSettings]):
     """Dreams with a `GamengenNetwork`; each row of a batch draws its own noise."""
 
     def __init__(
         self, network: GamengenNetwork, space: LatentSpace, sampler: DdimSettings, device: torch.device
     ) -> None:
-        super().__init__("gamengen", space, device)
+        super().__init__("gamengen", space, sampler, device)
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._scheduler = make_scheduler(network.settings.schedule)
-        self._sampler = sampler
         self.num_context_frames = network.num_context_frames
         self.num_actions = network.num_actions
-
-    @property
-    def num_steps(self) -> dict[str, int]:
-        """Sampler steps a frame; see `CanChangeSteps`."""
-        return {"denoiser": self._sampler.num_steps}
-
-    def with_steps(self, num_steps: Mapping[str, int]) -> GamengenWorldModel:
-        """A twin that draws in another number of steps; see `CanChangeSteps`."""
-        other = copy.copy(self)
-        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
-        return other
 
     @property
     def slots(self) -> dict[str, Slot]:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
 import torch
 from einops import rearrange
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from worldgen_core.diffusion.ddim_settings import DdimSettings
+from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, shown
 from worldgen_core.models.latent_space import LatentSpace
 from worldgen_core.ranges import to_unit
 
+S = TypeVar("S", SamplerSettings, DdimSettings)
 
-class LatentDreams(TensorDreams):
+
+class LatentDreams(TensorDreams, Generic[S]):
     """A model whose state is the last latents `z` and the actions `act` between them."""
 
-    def __init__(self, name: str, space: LatentSpace, device: torch.device) -> None:
+    def __init__(self, name: str, space: LatentSpace, sampler: S, device: torch.device) -> None:
         super().__init__(name, device)
         self._space = space.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
         self.frame_shape = (space.card.height, space.card.width)
         self.takes_chance_from_truth = False
+        self._sampler: S = sampler
+
+    @property
+    def num_steps(self) -> dict[str, int]:
+        """Sampler steps a frame; see `CanChangeSteps`."""
+        return {"denoiser": self._sampler.num_steps}
+
+    def with_steps(self, num_steps: Mapping[str, int]) -> LatentDreams[S]:
+        """A twin that draws in another number of steps; see `CanChangeSteps`."""
+        other = copy.copy(self)
+        other._sampler = self._sampler.with_steps(num_steps.get("denoiser"))
+        return other
 
     def _begin(
         self, frames: UInt8[Tensor, "b t h w c"], actions: Int64[Tensor, "b past"]

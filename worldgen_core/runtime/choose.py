@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import torch
 
 from worldgen_core.names import BackendName
-from worldgen_core.python_child import child_environment
+from worldgen_core.python_child import ChildError, run_module
 from worldgen_core.runtime import probe
 from worldgen_core.runtime.backends import BACKENDS, Backend, why_not
 from worldgen_core.runtime.measure import Measured
@@ -59,23 +56,12 @@ def measure_backends(
 def _probe(folder: Path, backend: Backend, device: str, threads: int, scene_file: Path) -> Measured | str:
     """What was measured, or why nothing was."""
     result = scene_file.with_name(f"{backend.name}.json")
-    arguments = [str(folder), backend.name, device, str(threads), str(scene_file), str(result)]
+    arguments = (str(folder), backend.name, device, str(threads), str(scene_file), str(result))
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", probe.__name__, *arguments],
-            env=child_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        return f"not ready within {TIMEOUT_S:.0f} s"
-    if child.returncode == 0:
-        return Measured.model_validate_json(result.read_bytes())
-    if child.returncode < 0:
-        return f"its process died of {signal.Signals(-child.returncode).name}"
-    return (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        run_module(probe.__name__, *arguments, timeout_s=TIMEOUT_S)
+    except ChildError as error:
+        return str(error)
+    return Measured.model_validate_json(result.read_bytes())
 
 
 def _too_far_off(backend: Backend, found: Measured) -> str | None:

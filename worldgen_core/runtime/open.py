@@ -30,6 +30,10 @@ class FastModel:
     report: BackendReport | None
 
 
+def _silent(_line: str) -> None:
+    """Where nobody waits for what is being measured."""
+
+
 SceneOf = Callable[[TensorDreams], Scene]
 """The scene to measure with, for a model that has been loaded."""
 
@@ -42,7 +46,7 @@ def open_fast(
     threads: int = 1,
     scene_of: SceneOf = noise_scene,
     measure_again: bool = False,
-    say: Say = lambda _line: None,
+    say: Say = _silent,
 ) -> FastModel:
     """Open a model folder with a backend; "auto" takes the fastest whose frames are right.
 
@@ -53,8 +57,7 @@ def open_fast(
     model, where = load_world_model(folder, device), choose_device(device)
     if not isinstance(model, TensorDreams):
         return FastModel(model, "eager", None)
-    scene = scene_of(model)
-    report = None
+    scene, report = scene_of(model), None
     if backend == "auto":
         report = known_report(folder, scene, where, threads=threads, measure_again=measure_again, say=say)
         backend = report.best
@@ -64,6 +67,23 @@ def open_fast(
         say("  compiling, a minute or so …")
     put_in(model, chosen, scene, threads=threads)
     return FastModel(model, chosen.name, report)
+
+
+def chosen_backend(
+    folder: Path, device: DeviceName = "auto", *, backend: BackendChoice = "auto", threads: int = 1
+) -> BackendName:
+    """The backend that `open_fast` would take, without building it; measures if none is known yet.
+
+    Raises: as `open_fast`.
+    """
+    model, where = load_world_model(folder, device), choose_device(device)
+    if not isinstance(model, TensorDreams):
+        return "eager"
+    if backend == "auto":
+        scene = noise_scene(model)
+        return known_report(folder, scene, where, threads=threads, measure_again=False, say=_silent).best
+    require(BACKENDS[backend], where)
+    return backend
 
 
 def known_report(
