@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Commands and tests start many Python processes; without bytecode on disk each compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-play bench-decoder bench-models clean
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldgen_core.diffusion.edm import EdmSettings, add_noise, preconditioners, training_sigma
-from worldgen_core.diffusion.losses import edm_loss, kl_to_standard_normal
+from worldgen_core.diffusion.losses import edm_loss, kl_to_standard_normal, weight_of_change
 
 
 def test_preconditioners_match_values_computed_by_hand() -> None:
@@ -84,3 +84,13 @@ def test_kl_matches_values_computed_by_hand() -> None:
     assert kl_to_standard_normal(zeros, zeros).item() == 0
     assert kl_to_standard_normal(zeros + 2, zeros).item() == pytest.approx(2.0)
     assert kl_to_standard_normal(zeros, zeros + math.log(4)).item() == pytest.approx((3 - math.log(4)) / 2)
+
+
+def test_change_counts_where_it_is_and_beside_it() -> None:
+    before = torch.zeros(1, 4, 7, 7)
+    clean = before.clone()
+    clean[0, 0, 3, 3] = 2.0  # a mean over four channels of 0.5
+    expected = torch.ones(1, 1, 7, 7)
+    expected[..., 2:5, 2:5] = 1 + 10 * 0.5
+    torch.testing.assert_close(weight_of_change(before, clean, 10.0), expected)
+    torch.testing.assert_close(weight_of_change(before, clean, 0.0), torch.ones(1, 1, 7, 7))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float32
 from torch import Tensor
+from torch.nn import functional
 
 from worldgen_core.diffusion.edm import Preconditioners
 
@@ -40,6 +41,19 @@ def edm_loss(
         error = error * weight
     denoised = factors.c_skip * noisy + factors.c_out * output
     return EdmLoss(error.mean(dim=(1, 2, 3)), denoised)
+
+
+def weight_of_change(
+    before: Float32[Tensor, "b c h w"], clean: Float32[Tensor, "b c h w"], change_weight: float
+) -> Float32[Tensor, "b 1 h w"]:
+    """Return 1 and `change_weight` per unit of the largest change, in a place and the eight around it.
+
+    Change is the mean over channels of the absolute difference. Around it, and not on it: a weight of just
+    what turned out to change knows which way it went, and so bends an uncertain motion
+    (docs/decisions/0003).
+    """
+    change = (clean - before).abs().mean(dim=1, keepdim=True)
+    return 1 + change_weight * functional.max_pool2d(change, 3, stride=1, padding=1)
 
 
 def kl_to_standard_normal(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldgen_core.diffusion.edm import EdmSettings, add_noise, preconditioners, training_sigma
-from worldgen_core.diffusion.losses import EdmLoss, edm_loss
+from worldgen_core.diffusion.losses import EdmLoss, edm_loss, weight_of_change
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
 from worldgen_core.rows import row_share, take_part
@@ -47,7 +47,8 @@ class DiamondLossSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true frames, so that small moving things count."""
+    """Extra weight per unit of change between two true frames, there or beside it, so that small moving
+    things count."""
     end_weight: float = Field(default=0.1, ge=0)
     """Weight of the termination head's cross-entropy, where there is such a head."""
 
@@ -117,7 +118,7 @@ class DiamondObjective:
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         weight = None
         if self._settings.change_weight:
-            weight = 1 + self._settings.change_weight * (clean - before).abs().mean(dim=1, keepdim=True)
+            weight = weight_of_change(before, clean, self._settings.change_weight)
         return edm_loss(
             lambda x, c_noise: self._denoiser.raw(x, c_noise, context), clean, noisy, factors, weight=weight
         )

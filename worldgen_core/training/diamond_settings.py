@@ -93,7 +93,7 @@ def upsampler_smoke(channels: tuple[int, int] = (8, 16)) -> UpsamplerSettings:
 def laptop(channels: tuple[int, int] = (48, 96)) -> DiamondSettings:
     """13 minutes of one CPU core with AMX (worked out from steps, not yet trained to the end)."""
     return DiamondSettings(
-        stage=_denoiser(_small_unet(channels, 4), SamplerSettings(num_steps=2, sigma_min=0.5), FEW_STEPS),
+        stage=_denoiser(_small_unet(channels, 8), SamplerSettings(num_steps=2, sigma_min=0.5), FEW_STEPS),
         phases=make_phases((1, 16, 800), (2, 10, 500), (4, 8, 400)),
         loss=DiamondLossSettings(change_weight=10.0),
         loop=LoopSettings(precision="auto"),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldgen_core.diffusion.edm import add_noise, preconditioners, training_sigma
-from worldgen_core.diffusion.losses import EdmLoss, edm_loss
+from worldgen_core.diffusion.losses import EdmLoss, edm_loss, weight_of_change
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.rows import among, normal, row_share, rows_of, take_part, uniform
@@ -41,7 +41,8 @@ class DiamondVaeLossSettings(BaseModel):
     context_noise: float = Field(default=0.0, ge=0)
     """Largest deviation of the noise on the context, drawn per window; its level is told to the network."""
     change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true latents, so that small moving things count."""
+    """Extra weight per unit of change between two true latents, there or beside it, so that small moving
+    things count."""
     end_weight: float = Field(default=0.1, ge=0)
     """Weight of the termination head's cross-entropy."""
 
@@ -126,7 +127,7 @@ class DiamondVaeObjective:
         edm, (before, clean) = self._denoiser.settings.edm, pair.unbind(dim=1)
         noisy = add_noise(hidden, sigma, sigma_offset_noise=edm.sigma_offset_noise, generator=generator)
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
-        weight = 1 + self._settings.change_weight * (clean - before).abs().mean(dim=1, keepdim=True)
+        weight = weight_of_change(before, clean, self._settings.change_weight)
         return edm_loss(
             lambda x, c_noise: self._denoiser.raw(x, c_noise, context), clean, noisy, factors, weight=weight
         )

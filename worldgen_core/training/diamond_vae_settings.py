@@ -26,7 +26,7 @@ class DiamondVaeSettings(CurriculumSettings):
     """Weights of the parts of the loss."""
 
 
-def _small_unet(channels: tuple[int, int]) -> InnerUnetSettings:
+def _small_unet(channels: tuple[int, int], num_context_frames: int) -> InnerUnetSettings:
     """Two levels, no normalisation, no attention: what a CPU has time for."""
     return InnerUnetSettings(
         channels=channels,
@@ -34,6 +34,7 @@ def _small_unet(channels: tuple[int, int]) -> InnerUnetSettings:
         attention=(False, False),
         has_middle_attention=False,
         cond_channels=128,
+        num_context_frames=num_context_frames,
         has_group_norm=False,
     )
 
@@ -51,7 +52,7 @@ def smoke() -> DiamondVaeSettings:
     """A few seconds; shows that everything runs, and learns next to nothing."""
     return DiamondVaeSettings(
         architecture=LatentDenoiserSettings(
-            unet=_small_unet((16, 32)), edm=FEW_STEPS, has_position_map=True, end_width=8
+            unet=_small_unet((16, 32), 4), edm=FEW_STEPS, has_position_map=True, end_width=8
         ),
         sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
@@ -63,7 +64,9 @@ def smoke() -> DiamondVaeSettings:
 def laptop() -> DiamondVaeSettings:
     """About eleven minutes on two CPU cores."""
     return DiamondVaeSettings(
-        architecture=LatentDenoiserSettings(unet=_small_unet((48, 96)), edm=FEW_STEPS, has_position_map=True),
+        architecture=LatentDenoiserSettings(
+            unet=_small_unet((48, 96), 8), edm=FEW_STEPS, has_position_map=True
+        ),
         sampler=SamplerSettings(num_steps=2, sigma_min=1.0, sigma_max=20.0),
         phases=make_phases((1, 16, 400), (2, 10, 400), (4, 8, 300), (8, 5, 300), (12, 4, 200)),
         loss=CPU_LOSS,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldgen_core.diffusion.ddim import add_noise, clean_estimate, make_scheduler
+from worldgen_core.diffusion.losses import weight_of_change
 from worldgen_core.models.gamengen_network import (
     GamengenContext,
     GamengenNetwork,
@@ -152,7 +153,7 @@ class GamengenObjective:
         x = add_noise(self._scheduler, hidden, noise, level).x
         target = add_noise(self._scheduler, clean, noise, level).velocity
         velocity = self._network(x, level, context)
-        weight = 1 + self._settings.change_weight * (clean - before).abs().mean(dim=1, keepdim=True)
+        weight = weight_of_change(before, clean, self._settings.change_weight)
         loss = (weight * (velocity - target) ** 2).mean(dim=(1, 2, 3))
         return Judged(loss, clean_estimate(self._scheduler, x, velocity, level))
 

@@ -24,7 +24,8 @@ class GamengenLossSettings(BaseModel):
     level_share: float = Field(default=0.5, gt=0, le=1)
     """Share of the windows that also learn at random levels of noise where `dreams` is on; off, all do."""
     change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true latents, so that small moving things count."""
+    """Extra weight per unit of change between two true latents, there or beside it, so that small moving
+    things count."""
     end_weight: float = Field(default=0.1, ge=0)
     """Weight of the termination head's cross-entropy."""
 
@@ -60,7 +61,7 @@ def laptop() -> GamengenSettings:
     """About six minutes on one CPU core; draws frames as its training dreamt them (docs/decisions/0009)."""
     return GamengenSettings(
         architecture=GamengenNetworkSettings(
-            unet=_small_unet((24, 48)), num_context_frames=4, max_context_noise=0.2, num_place_channels=4
+            unet=_small_unet((24, 48)), num_context_frames=8, max_context_noise=0.2, num_place_channels=4
         ),
         sampler=DdimSettings(num_steps=1, guidance=1.0),
         phases=make_phases((1, 16, 110), (2, 10, 80), (4, 8, 55), (8, 5, 40), (12, 4, 30)),
