@@ -22,6 +22,7 @@ _NUM_COLOURS = 48
 _PALETTE_SAMPLES = 16
 _PACK = np.array([65536, 256, 1], dtype=np.uint32)
 _REFINEMENTS = 3
+_MOST_COLOURS = 20_000
 
 
 def enlarge(frame: UInt8[np.ndarray, "h w c"], scale: int) -> Image.Image:
@@ -68,6 +69,9 @@ def common_palette(pictures: Sequence[Image.Image], num_colours: int) -> Image.I
     # One number a colour sorts ten times faster than rows of three.
     packed, counts = np.unique(pixels.astype(np.uint32) @ _PACK, return_counts=True)
     weighted = np.repeat(packed, np.sqrt(counts).astype(int))
+    # Noise has a colour a pixel, and refining takes its time for each: every n-th of the sorted ones will do
+    # (noise over a megapixel: 9 s become 0.2 s at 0.3 dB).
+    weighted = weighted[:: -(-len(weighted) // _MOST_COLOURS)]
     colours = np.stack([weighted // factor % 256 for factor in _PACK], axis=-1).astype(np.uint8)
     samples = Image.fromarray(colours[None])
     dither = Image.Dither.NONE

@@ -93,6 +93,7 @@ def smoke() -> AutoencoderSettings:
             ema_decay=0.9,
             checkpoint_every=30,
             log_every=10,
+            num_threads=1,
         ),
     )
 

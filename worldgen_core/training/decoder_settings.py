@@ -128,6 +128,7 @@ def _smoke_loop() -> LoopSettings:
         ema_decay=0.9,
         checkpoint_every=10,
         log_every=5,
+        num_threads=1,
     )
 
 

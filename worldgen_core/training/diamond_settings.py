@@ -9,7 +9,7 @@ from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStag
 from worldgen_core.models.upsampler import UpsamplerCardSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_objective import DiamondLossSettings
-from worldgen_core.training.loop_settings import LoopSettings, published_loop
+from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
@@ -77,7 +77,7 @@ def smoke(channels: tuple[int, int] = (16, 32)) -> DiamondSettings:
         stage=_denoiser(_small_unet(channels, 4), SamplerSettings(num_steps=1), FEW_STEPS),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=DiamondLossSettings(change_weight=10.0),
-        loop=LoopSettings(warmup_steps=5, checkpoint_every=20, log_every=5, ema_decay=0.9),
+        loop=smoke_loop(checkpoint_every=20),
     )
 
 
@@ -86,7 +86,7 @@ def upsampler_smoke(channels: tuple[int, int] = (8, 16)) -> UpsamplerSettings:
     return UpsamplerSettings(
         upsampler=_upsampler(_small_unet(channels, 1), SamplerSettings(num_steps=1), FEW_STEPS, 4),
         phases=make_phases((1, 4, 30)),
-        loop=LoopSettings(warmup_steps=5, checkpoint_every=15, log_every=5, ema_decay=0.9),
+        loop=smoke_loop(checkpoint_every=15),
     )
 
 

@@ -8,7 +8,7 @@ from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
-from worldgen_core.training.loop_settings import LoopSettings, published_loop
+from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
@@ -57,7 +57,7 @@ def smoke() -> DiamondVaeSettings:
         sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
-        loop=LoopSettings(warmup_steps=5, checkpoint_every=20, log_every=5, ema_decay=0.9),
+        loop=smoke_loop(checkpoint_every=20),
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
-from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop
+from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
@@ -53,7 +53,7 @@ def smoke() -> GamengenSettings:
         sampler=DdimSettings(num_steps=1),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
-        loop=LoopSettings(warmup_steps=5, checkpoint_every=20, log_every=5, ema_decay=0.9),
+        loop=smoke_loop(checkpoint_every=20),
     )
 
 

@@ -10,7 +10,7 @@ from worldgen_core.tracking.settings import TrackingSettings
 from worldgen_core.training.layered_atlas import AtlasSettings
 from worldgen_core.training.layered_moves_settings import MoverLossSettings
 from worldgen_core.training.layered_windows import WindowSettings
-from worldgen_core.training.loop_settings import LoopSettings
+from worldgen_core.training.loop_settings import LoopSettings, smoke_loop
 
 
 class LayeredSettings(BaseModel):
@@ -51,7 +51,7 @@ def smoke() -> LayeredSettings:
         windows=WindowSettings(batch_size=4),
         moves=MoverLossSettings(batch=16),
         num_steps=30,
-        loop=LoopSettings(warmup_steps=5, checkpoint_every=15, log_every=5, ema_decay=0.9),
+        loop=smoke_loop(checkpoint_every=15),
     )
 
 

@@ -75,6 +75,13 @@ class LoopSettings(BaseModel):
     """`HOST:PORT` of the first machine, where the processes of several find each other."""
 
 
+def smoke_loop(*, checkpoint_every: int) -> LoopSettings:
+    """For a few small steps, at which a second thread would wait longer than it works."""
+    return LoopSettings(
+        warmup_steps=5, checkpoint_every=checkpoint_every, log_every=5, ema_decay=0.9, num_threads=1
+    )
+
+
 def published_loop() -> LoopSettings:
     """DIAMOND's optimizer and schedule, for long trainings on a GPU."""
     return LoopSettings(
