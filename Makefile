@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 # Commands and tests start many Python processes; without bytecode on disk each compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Unit tests check every tensor's shape; whole recipes run as users run them, a third faster.
+WITHOUT_SHAPES := -o "addopts=--strict-markers --strict-config --durations=25"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-pokemon test check coverage slow bench-storage bench-video bench-serve bench-play bench-decoder bench-models clean
 
@@ -28,7 +31,8 @@ demo-pokemon: $(READY) ## record a small world as videos with action files, slic
 	$(BIN)/worldgen build pokemon --profile laptop
 
 test: $(READY) check ## everything CI runs: check, then all tests that are not slow
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest tests/unit tests/property -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest tests/e2e tests/integration -m "not slow" -n 2 --dist loadfile $(WITHOUT_SHAPES)
 
 check: $(READY) ## lint, types, import contracts
 	$(BIN)/ruff check .
