@@ -143,6 +143,23 @@ def test_models_and_steps_are_switched_while_one_plays(browser: WebDriver) -> No
         until(lambda: pixel(browser, "dream")[2] == 107, "in the steps that were chosen")
 
 
+def test_who_finds_no_place_sees_why_and_comes_in_when_one_is_free(browser: WebDriver) -> None:
+    settings = ServerSettings(port=0, max_players=1, idle_s=3.0)
+    with BackgroundServer(make_app(make_theatre(), settings), settings) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: frame(browser) > 5, "frames come")
+        first = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: "you are next" in text(browser, "notice-text"), "says that somebody plays")
+        assert not browser.find_element("id", "buttons").is_displayed(), "nothing to press that does nothing"
+        until(lambda: frame(browser) > 0, "comes in when the other has been away for a while")
+        assert browser.find_element("id", "buttons").is_displayed()
+        browser.close()
+        browser.switch_to.window(first)
+        until(lambda: "You were away" in text(browser, "notice-text"), "who was away is told so")
+
+
 def test_the_page_fits_a_phone(browser: WebDriver) -> None:
     settings = ServerSettings(port=0)
     with BackgroundServer(make_app(make_theatre(), settings), settings) as port:

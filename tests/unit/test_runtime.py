@@ -112,9 +112,9 @@ def test_scenes_travel(tmp_path: Path) -> None:
 # Choosing
 
 
-def entry(backend: BackendName, times_eager: float, error: float = 0.0) -> Measured:
+def entry(backend: BackendName, times_eager: float, *, build_s: float = 0.0) -> Measured:
     return Measured(
-        backend=backend, frames_per_s=10, times_eager=times_eager, error=error, drift=0.0, build_s=0.0
+        backend=backend, frames_per_s=10, times_eager=times_eager, error=0.0, drift=0.0, build_s=build_s
     )
 
 
@@ -128,6 +128,16 @@ def test_the_fastest_is_taken_unless_an_earlier_one_is_as_fast() -> None:
     assert report().best == "eager"
 
 
+def test_one_that_is_ready_much_sooner_is_taken_if_it_is_nearly_as_fast() -> None:
+    def best(onnx: float, build_s: float) -> BackendName:
+        late = entry("onnx", onnx, build_s=build_s)
+        return report(entry("eager", 1), entry("openvino", 1.65, build_s=3), late).best
+
+    assert best(1.94, build_s=17) == "openvino"
+    assert best(1.94, build_s=7) == "onnx"
+    assert best(2.5, build_s=17) == "onnx"
+
+
 def test_one_that_is_wrong_is_not_taken_however_fast() -> None:
     wrong = Refused(backend="openvino", reason="error 1e-01, more than 1e-05")
     assert report(entry("eager", 10), entry("openvino", 90), refused=(wrong,)).best == "eager"
@@ -137,7 +147,8 @@ def test_frames_that_are_too_far_off_refuse_a_backend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def probe(_folder: Path, backend: backends.Backend, *_: object) -> Measured:
-        return entry(backend.name, 99, error=2e-5 if backend.name == "onnx" else 0.0)
+        found = entry(backend.name, 99)
+        return found.model_copy(update={"error": 2e-5}) if backend.name == "onnx" else found
 
     monkeypatch.setattr(choose, "_probe", probe)
     said: list[str] = []

@@ -6,6 +6,7 @@ runtime's affair; players choose by name, and the first name leaves it to measur
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -38,9 +39,11 @@ def backends_here() -> tuple[BackendChoice, ...]:
 class Shared:
     """A loaded model whose networks are in memory once, however many dream with it."""
 
-    def __init__(self, model: CanTwin, backend: str) -> None:
+    def __init__(self, model: CanTwin, backend: str, *, load_s: float = 0.0) -> None:
         self.backend = backend
         """What steps it."""
+        self.load_s = round(load_s, 1)
+        """Seconds that loading and building took."""
         self._model = model
         self._working = Lock()
         self._ensembles: WeakValueDictionary[tuple[tuple[str, int], ...], Ensemble] = WeakValueDictionary()
@@ -98,6 +101,7 @@ def load_shared(
     Raises: CheckpointError for a damaged folder; ConfigError for a device or a backend that is not there, or
     for a model that cannot be shared.
     """
+    began = time.monotonic()
     with cpu_threads(threads):
         fast = open_fast(folder, device, backend=backend, threads=threads, scene_of=scene_of, say=say)
     model = fast.model
@@ -108,7 +112,7 @@ def load_shared(
             found=type(model).__name__,
             next_step="take another model",
         )
-    return Shared(model, fast.backend)
+    return Shared(model, fast.backend, load_s=time.monotonic() - began)
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +71,6 @@ class Theatre:
         """
         option = self.menu.check(choice)
         key = Key(choice.model, choice.device, choice.backend)
-        began = time.monotonic()
         shared = self.repertoire.borrow(key)
         try:
             model = shared.seat(choice.num_steps)
@@ -89,7 +87,7 @@ class Theatre:
             "threads": self.threads,
             "num_steps": {**shared.num_steps, **choice.num_steps},
             "context": model.num_context_frames,
-            "load_s": round(time.monotonic() - began, 2),
+            "load_s": shared.load_s,
         }
         return Role(key, model, about)
 

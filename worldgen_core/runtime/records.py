@@ -19,6 +19,8 @@ from worldgen_core.runtime.measure import Measured
 
 _PACKAGES = ("torch", "openvino", "onnxruntime")
 _NEARLY_AS_FAST = 0.95
+_FAST_ENOUGH = 0.8
+_MUCH_SOONER_S = 5.0
 
 
 class Refused(BaseModel):
@@ -48,17 +50,25 @@ class BackendReport(BaseModel):
 
     @property
     def best(self) -> BackendName:
-        """The fastest that is right; eager if none is.
+        """The fastest that is right, unless one nearly as fast is ready much sooner; eager if none is right.
 
         By the ratio to eager in the same run: frames a second of different runs differ by what else ran.
+        Building comes at every start: a fifth of the speed is not worth waiting for.
         """
         wrong = {entry.backend for entry in self.refused}
         right = [entry for entry in self.measured if entry.backend not in wrong]
-        top = max((entry.times_eager for entry in right), default=0.0)
-        good: list[BackendName] = [
-            entry.backend for entry in right if entry.times_eager >= _NEARLY_AS_FAST * top
+        if not right:
+            return "eager"
+        fastest = max(right, key=lambda entry: entry.times_eager)
+        sooner = [
+            entry
+            for entry in right
+            if entry.times_eager >= _FAST_ENOUGH * fastest.times_eager
+            and entry.build_s <= fastest.build_s - _MUCH_SOONER_S
         ]
-        return good[0] if good else "eager"
+        good = sooner or right
+        top = max(entry.times_eager for entry in good)
+        return next(entry.backend for entry in good if entry.times_eager >= _NEARLY_AS_FAST * top)
 
     def of(self, backend: BackendName) -> Measured | None:
         """What was measured of one of them."""

@@ -37,6 +37,7 @@ function send(message) {
 function lost(code) {
   state.socket = null;
   state.held = [];
+  state.newest = null; // a hidden tab draws its last frame when it is looked at again, over what is said here
   const reasons = {
     [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
     [RUDE]: "That was too much at once. Press a key or tap to come back.",
@@ -58,6 +59,7 @@ function hear(message) {
   if (message.type === "hello") greet(message);
   else if (message.type === "wait") {
     const ahead = message.ahead ? `${message.ahead} ahead of you` : "you are next";
+    $("model").textContent = "waiting for a place";
     notice(`Somebody is playing. A place will be yours as soon as one is free: ${ahead}.`);
   } else if (message.type === "model") {
     models.show(message.model);
@@ -73,6 +75,7 @@ function greet(hello) {
   state.retries = 0;
   state.newest = null;
   state.shown = 0;
+  document.body.classList.remove("outside");
   $("title").textContent = hello.title;
   document.title = `${hello.title} · worldgen`;
   models.greet(hello.choices);
