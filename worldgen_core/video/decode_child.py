@@ -8,6 +8,7 @@ number of frames decoded so far from a page that both map.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -85,15 +86,19 @@ class Child:
         except Refusal as refusal:
             self._forget()
             self._send_json(wire.REFUSAL, vars(refusal))
-        except MemoryError:
-            self._forget()
-            limit = f"at most {request['memory_bytes'] >> 20} MiB for decoding"
-            self._refuse(limit, "a video that needs more", "raise limits.memory_bytes, or shrink the video")
         except BrokenPipeError:
             raise
-        except (FFmpegError, OSError, ValueError, RuntimeError, EOFError) as error:
+        except (MemoryError, FFmpegError, OSError, ValueError, RuntimeError, EOFError) as error:
             self._forget()
-            self._refuse("a video that libav can read", describe(error), "record or convert the file again")
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:  # libav's own
+                limit = f"at most {request['memory_bytes'] >> 20} MiB for decoding"
+                self._refuse(
+                    limit, "a video that needs more", "raise limits.memory_bytes, or shrink the video"
+                )
+            else:
+                self._refuse(
+                    "a video that libav can read", describe(error), "record or convert the file again"
+                )
         else:
             self._send_json(wire.RESULT, result)
 
