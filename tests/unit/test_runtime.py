@@ -79,7 +79,9 @@ def test_bf16_keeps_buffers_and_the_original() -> None:
     assert 0 < relative_error(picture, network(*two(1))[0]) < 1e-2
 
 
-@pytest.mark.parametrize("name", ["eager", "eager-bf16", "openvino", "onnx"])
+@pytest.mark.parametrize(
+    "name", ["eager", "eager-bf16", "openvino", pytest.param("onnx", marks=pytest.mark.slow)]
+)
 def test_a_backend_dreams_what_eager_dreams(name: BackendName) -> None:
     reference, model = latent_model(), latent_model()
     found = measure(reference, model, BACKENDS[name], noise_scene(model), threads=1)
@@ -237,6 +239,7 @@ def test_what_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_not(BACKENDS["eager"], CPU) is None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of inductor's own imports
 def test_compiled_networks_compute_the_same() -> None:
     if why_not(BACKENDS["compile"], CPU) is not None:

@@ -134,6 +134,7 @@ def fit(resume: Path, *, compile: bool, num_steps: int = 8, progress=silent):  #
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of torch's compiler
 def test_a_compiled_training_says_how_long_it_waits_and_learns_the_same(tmp_path: Path) -> None:
     torch.compiler.reset()
