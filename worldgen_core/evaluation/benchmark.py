@@ -74,7 +74,7 @@ def _measure(settings: BenchmarkSettings, model: Path) -> dict[str, Any]:
         except ChildError as error:
             raise WorldgenError(
                 f"benchmark process of {model}",
-                expected="exit code 0",
+                expected="one that ends well",
                 found=str(error),
                 next_step="make sure that memory is free, then run `worldgen bench` again",
             ) from error

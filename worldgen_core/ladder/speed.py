@@ -107,7 +107,7 @@ def _in_process(what: str, settings: LadderSettings, argument: str) -> dict[str,
         except ChildError as error:
             raise WorldgenError(
                 f"measuring process of the ladder ({what} {argument[:40]})",
-                expected="exit code 0",
+                expected="one that ends well",
                 found=str(error),
                 next_step="make sure that four GB of memory are free, then run `worldgen bench ladder` again",
             ) from error
