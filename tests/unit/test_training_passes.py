@@ -159,6 +159,7 @@ def test_without_a_compiler_it_is_one_clear_error(tmp_path: Path, monkeypatch: p
         fit(tmp_path, compile=True)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # of torch's compiler
 def test_compiled_leaves_a_network_as_it_was() -> None:
     network = denoiser()
     names = list(network.state_dict())
