@@ -123,9 +123,9 @@ def make_checkout(root: Path) -> Checkout:
     return Checkout(root, root / ".worldgen" / "prefect")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running server with a worker and all deployments; stopped at the end."""
+    """A running server with a worker and all deployments; one for each file, as tests of one stop it."""
     assert "worldgen" in entry_points(group="prefect.plugins").names, "install the project: pip install -e ."
     root = tmp_path_factory.mktemp("site") / "checkout"
     checkout = make_checkout(root)
