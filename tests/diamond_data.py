@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.latent_data import TINY_LOOP
+from tests.latent_data import TINY_CHANCE, TINY_LOOP
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStageSettings
@@ -12,6 +12,7 @@ from worldgen_core.models.upsampler import UpsamplerCardSettings
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, silent
 from worldgen_core.training.diamond import train_diamond
+from worldgen_core.training.diamond_objective import DiamondLossSettings
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.phases import make_phases
 from worldgen_core.training.upsampler import train_upsampler
@@ -27,16 +28,18 @@ def _unet(num_context_frames: int) -> InnerUnetSettings:
     )
 
 
-def diamond_settings(num_steps: int = 6) -> DiamondSettings:
-    """Trains in a moment."""
+def diamond_settings(num_steps: int = 6, *, dreams: bool = True) -> DiamondSettings:
+    """Trains in a moment: as DIAMOND does, or along its own dream and told the game's chance."""
     half = num_steps // 2
+    chance = TINY_CHANCE if dreams else None
     return DiamondSettings(
         stage=PixelStageSettings(
-            denoiser=PixelDenoiserSettings(unet=_unet(3), end_width=4),
+            denoiser=PixelDenoiserSettings(unet=_unet(3), end_width=4, chance=chance),
             sampler=SamplerSettings(num_steps=2, sigma_min=0.5),
             context_noise=0.01,
         ),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
+        loss=DiamondLossSettings(dreams=dreams, context_noise=0.05, change_weight=1.0 if dreams else 0.0),
         loop=TINY_LOOP,
     )
 

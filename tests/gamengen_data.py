@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from tests.latent_data import TINY_LOOP
+from tests.latent_data import TINY_CHANCE, TINY_LOOP
 from worldgen_core.diffusion.ddim_settings import DdimSettings
+from worldgen_core.models.chance import no_guides
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
 from worldgen_core.training.gamengen_settings import GamengenLossSettings, GamengenSettings
@@ -26,7 +27,7 @@ def gamengen_settings(num_steps: int = 6) -> GamengenSettings:
     """Trains in a moment."""
     half = num_steps // 2
     return GamengenSettings(
-        architecture=TINY_NETWORK,
+        architecture=TINY_NETWORK.model_copy(update={"chance": TINY_CHANCE}),
         sampler=DdimSettings(num_steps=2),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=GamengenLossSettings(dreams=True, change_weight=1.0),
@@ -48,8 +49,6 @@ def network(
 def context(b: int = 3, *, shape: tuple[int, int, int] = SHAPE, length: int = 2) -> GamengenContext:
     """Random past frames and actions, without noise."""
     generator = torch.Generator().manual_seed(1)
-    return GamengenContext(
-        torch.randn(b, length, *shape, generator=generator),
-        torch.randint(0, 2, (b, length), generator=generator),
-        torch.zeros(b, dtype=torch.int64),
-    )
+    z = torch.randn(b, length, *shape, generator=generator)
+    act = torch.randint(0, 2, (b, length), generator=generator)
+    return GamengenContext(z, act, torch.zeros(b, dtype=torch.int64), no_guides(z))

@@ -9,6 +9,7 @@ import torch
 from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.autoencoder import KlAutoencoder, KlAutoencoderSettings
+from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiser, LatentDenoiserSettings
 from worldgen_core.models.latent_space import AutoencoderCard, KlArchitecture, LatentSpace, LatentStatistics
@@ -33,6 +34,8 @@ TINY_DENOISER = LatentDenoiserSettings(
     has_position_map=True,
     end_width=4,
 )
+TINY_CHANCE = ChanceSettings(size=2, num_mixture=3, columns=1)
+TINY_WITH_CHANCE = TINY_DENOISER.model_copy(update={"chance": TINY_CHANCE})
 
 
 def autoencoder_settings(num_steps: int = 6) -> AutoencoderSettings:
@@ -52,12 +55,10 @@ def diamond_vae_settings(num_steps: int = 6) -> DiamondVaeSettings:
     """Trains in a moment."""
     half = num_steps // 2
     return DiamondVaeSettings(
-        architecture=TINY_DENOISER,
+        architecture=TINY_WITH_CHANCE,
         sampler=SamplerSettings(num_steps=2, sigma_min=0.5),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
-        loss=DiamondVaeLossSettings(
-            dreams_from_noise=True, has_gradient_through_dream=True, context_noise=0.1, change_weight=1.0
-        ),
+        loss=DiamondVaeLossSettings(dreams=True, context_noise=0.1, change_weight=1.0),
         loop=TINY_LOOP,
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.direct_data import HEIGHT, WIDTH, write_direct_model
-from tests.latent_data import TINY_DENOISER, TINY_KL
+from tests.latent_data import TINY_KL, TINY_WITH_CHANCE
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.autoencoder import KlAutoencoder
 from worldgen_core.models.diamond_vae import DiamondVaeWorldModel
@@ -31,7 +31,7 @@ def latent_model() -> DiamondVaeWorldModel:
         psnr_db=0.0,
     )
     space = LatentSpace(network, card)
-    denoiser = LatentDenoiser(TINY_DENOISER, latent_shape=space.latent_shape, num_actions=2)
+    denoiser = LatentDenoiser(TINY_WITH_CHANCE, latent_shape=space.latent_shape, num_actions=2)
     for module in (*denoiser.modules(), *network.modules()):
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")

@@ -92,7 +92,8 @@ class Trainings:
             case "upsampler":
                 return train_upsampler, upsampler_settings(NUM_STEPS), (self._dataset,)
             case "diamond" | "diamond-small":
-                settings = diamond_settings(NUM_STEPS).model_copy(update={"model": model})
+                dreams = model == "diamond"  # `diamond-small` as DIAMOND trains
+                settings = diamond_settings(NUM_STEPS, dreams=dreams).model_copy(update={"model": model})
                 return train_diamond, settings, (self._dataset, self._upsampler, None)
             case "gamengen":
                 return train_gamengen, gamengen_settings(NUM_STEPS), (self._dataset, *self._latents, None)

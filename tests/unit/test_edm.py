@@ -45,7 +45,7 @@ def test_loss_of_the_silent_network_on_normal_data_is_one() -> None:
     factors = preconditioners(sigma, sigma_data=0.7)
     result = edm_loss(lambda x, _: torch.zeros_like(x), clean, noisy, factors)
     torch.testing.assert_close(result.loss, torch.ones(8), rtol=0.06, atol=0)
-    torch.testing.assert_close(result.denoised, factors.c_skip * noisy)
+    torch.testing.assert_close(result.clean, factors.c_skip * noisy)
 
 
 def test_loss_is_the_denoisers_error_over_c_out_squared() -> None:
@@ -58,7 +58,7 @@ def test_loss_is_the_denoisers_error_over_c_out_squared() -> None:
     result = edm_loss(
         lambda x, c_noise: x.sin() + c_noise[:, None, None, None], clean, noisy, factors, weight=weight
     )
-    by_hand = ((result.denoised - clean) ** 2 / factors.c_out**2 * weight).mean(dim=(1, 2, 3))
+    by_hand = ((result.clean - clean) ** 2 / factors.c_out**2 * weight).mean(dim=(1, 2, 3))
     torch.testing.assert_close(result.loss, by_hand, rtol=1e-4, atol=1e-6)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.latent_data import TINY_DENOISER, denoiser
 from worldgen_core.diffusion.edm import preconditioners
+from worldgen_core.models.chance import no_guides
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
 from worldgen_core.training.diamond_vae_objective import (
@@ -21,9 +22,8 @@ SHAPE = (4, 4, 2)
 
 def context(b: int = 3) -> LatentContext:
     generator = torch.Generator().manual_seed(1)
-    return LatentContext(
-        torch.randn(b, 2, *SHAPE, generator=generator), torch.zeros(b, 2, dtype=torch.int64), torch.zeros(b)
-    )
+    z = torch.randn(b, 2, *SHAPE, generator=generator)
+    return LatentContext(z, torch.zeros(b, 2, dtype=torch.int64), torch.zeros(b), no_guides(z))
 
 
 def batch(unroll: int = 3, b: int = 6) -> LatentBatch:
@@ -74,12 +74,12 @@ def test_a_fresh_head_says_that_lives_rarely_end() -> None:
     torch.manual_seed(0)
     network = LatentDenoiser(TINY_DENOISER, latent_shape=(4, 16, 9), num_actions=2)
     z = torch.randn(8, 3, 4, 16, 9)
-    plain = LatentContext(z[:, :2], torch.zeros(8, 2, dtype=torch.int64), torch.zeros(8))
+    plain = LatentContext(z[:, :2], torch.zeros(8, 2, dtype=torch.int64), torch.zeros(8), no_guides(z))
     assert torch.sigmoid(network.end_logit(plain, z[:, 2])).max() < 0.5
 
 
 def test_loss_is_reproducible_and_finite() -> None:
-    settings = {"dreams_from_noise": True, "context_noise": 0.3, "change_weight": 2.0}
+    settings = {"dreams": True, "context_noise": 0.3, "change_weight": 2.0}
     first = losses(denoiser(), batch(), **settings)
     again = losses(denoiser(), batch(), **settings)
     assert {name: value.item() for name, value in first.items()} == {
@@ -97,15 +97,15 @@ def test_dreams_never_see_the_truth_they_are_compared_with() -> None:
     other = windows._replace(z=torch.cat([windows.z[:, :2], windows.z[:, 2:] + 5], dim=1))
     for from_noise in (True, False):
         seen.clear()
-        losses(network, windows, dreams_from_noise=from_noise)
-        losses(network, other, dreams_from_noise=from_noise)
+        losses(network, windows, dreams=from_noise)
+        losses(network, other, dreams=from_noise)
         assert [len(x) for x in seen] == [9 if from_noise else 6] * 6
         pairs = zip(seen[:3], seen[3:], strict=True)
         assert all(torch.equal(one[:6], two[:6]) for one, two in pairs) is from_noise
 
 
-@pytest.mark.parametrize("through_dream", [False, True])
-def test_gradient_goes_through_the_dream_only_if_asked_for(through_dream: bool) -> None:
+@pytest.mark.parametrize("dreams", [False, True])
+def test_gradient_goes_through_an_honest_dream_alone(dreams: bool) -> None:
     gradients: list[Tensor] = []
 
     def keep(_: object, args: tuple[Tensor, ...]) -> None:
@@ -114,9 +114,8 @@ def test_gradient_goes_through_the_dream_only_if_asked_for(through_dream: bool) 
 
     network = denoiser()
     network.unet.register_forward_pre_hook(keep)
-    total = losses(network, batch(), dreams_from_noise=True, has_gradient_through_dream=through_dream)["loss"]
-    total.backward()
-    assert bool(gradients) is through_dream
+    losses(network, batch(), dreams=dreams)["loss"].backward()
+    assert bool(gradients) is dreams
 
 
 def test_ends_are_learned_without_bending_the_dream() -> None:
@@ -136,7 +135,7 @@ def test_change_weight_raises_the_loss_where_something_moves() -> None:
     still = batch()
     still = still._replace(z=still.z[:, :1].expand_as(still.z))
     for windows, rises in ((batch(), True), (still, False)):
-        plain, heavy = (losses(denoiser(), windows, change_weight=w)["edm"] for w in (0.0, 5.0))
+        plain, heavy = (losses(denoiser(), windows, change_weight=w)["level"] for w in (0.0, 5.0))
         assert bool(heavy > plain * 1.5) is rises
 
 

@@ -13,7 +13,8 @@ from tests.direct_data import write_direct_model
 from worldgen_core.errors import CheckpointError, ConfigError, ContextLengthError
 from worldgen_core.models.blocks import depth_to_space, space_to_depth
 from worldgen_core.models.card import WEIGHTS_FILE
-from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork, Mixture
+from worldgen_core.models.chance import Mixture
+from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.models.load import load_world_model
 

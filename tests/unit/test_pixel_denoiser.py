@@ -135,8 +135,8 @@ def test_context_noise_is_drawn_once_or_in_every_step(compat: str, num_draws: in
 
 def test_end_head_is_a_part_of_its_own() -> None:
     denoiser = PixelDenoiser(network("denoiser").settings.model_copy(update={"end_width": 4}), num_actions=3)
-    frames = torch.zeros(2, 3, HEIGHT, WIDTH)
-    assert denoiser.end_logit(frames, frames).shape == (2,)
+    past = torch.zeros(2, denoiser.num_context_frames, 3, HEIGHT, WIDTH)
+    assert denoiser.end_logit(past, past[:, 0]).shape == (2,)
 
 
 @pytest.mark.parametrize("name", ["denoiser", "upsampler"])
@@ -150,7 +150,7 @@ def test_loss_along_a_dream_agrees_with_the_authors_code(name: str, monkeypatch:
         obs = wave((2, num_frames, 3, 10, 15), 2.0)
         guide = torch.stack([enlarged(frame, (10, 15)) for frame in low.unbind(1)], dim=1)
     batch = PixelBatch(obs, act, torch.zeros_like(act, dtype=torch.bool), guide)
-    objective = DiamondObjective(denoiser, DiamondLossSettings(), lambda _: batch)
+    objective = DiamondObjective(denoiser, DiamondLossSettings(), lambda _: batch, sigma_start=5.0)
     monkeypatch.setattr(torch, "randn", WaveNoiseByShape())
     loss = objective.loss(0, torch.Generator())["loss"].item()
     assert loss == pytest.approx(REFERENCE["losses"][name], rel=1e-5)

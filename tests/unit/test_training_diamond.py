@@ -88,8 +88,8 @@ def test_denoiser_ends_with_the_same_bytes_after_two_interruptions(
 def test_card_counts_both_stages(trained: tuple[Path, Outcome]) -> None:
     folder, outcome = trained
     counts = read_card(folder).num_parameters
-    assert set(counts) == {"unet", "end_head", "upsampler", "total"}
-    assert counts["total"] == counts["unet"] + counts["end_head"] + counts["upsampler"]
+    assert set(counts) == {"unet", "end_head", "chance", "upsampler", "total"}
+    assert counts["total"] == sum(count for name, count in counts.items() if name != "total")
     assert outcome.metrics["num_parameters"] == counts["total"]
     assert set(read_card(folder).weights_sha256) == set(weights(folder))
 
@@ -107,6 +107,7 @@ def test_the_folder_dreams(trained: tuple[Path, Outcome], dataset: Path) -> None
     model = load_world_model(trained[0])
     assert isinstance(model, DiamondWorldModel)
     assert (model.num_context_frames, model.num_actions, model.frame_shape) == (3, 2, (HEIGHT, WIDTH))
+    assert model.takes_chance_from_truth
     frames = dream(model, dataset, rows=2)
     assert frames.shape == (2, 3, HEIGHT, WIDTH, 3)
     assert torch.equal(frames, dream(model, dataset, rows=2))

@@ -245,7 +245,7 @@ def test_the_folder_dreams(train: Callable[..., Outcome], dataset: Path, tmp_pat
     train(tmp_path)
     model = load_world_model(tmp_path / "out")
     assert isinstance(model, DiamondVaeWorldModel)
-    assert not model.takes_chance_from_truth
+    assert model.takes_chance_from_truth
     assert (model.num_context_frames, model.num_actions, model.frame_shape) == (2, 2, (HEIGHT, WIDTH))
     frames = dream(model, dataset, rows=2)
     assert frames.shape == (2, 3, HEIGHT, WIDTH, 3)

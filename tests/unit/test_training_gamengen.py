@@ -119,7 +119,7 @@ def dream(model: GamengenWorldModel, dataset: Path, actions: Tensor, *, seed: in
 def test_the_folder_dreams(trained: Path, dataset: Path) -> None:
     model = load_world_model(trained)
     assert isinstance(model, GamengenWorldModel)
-    assert not model.takes_chance_from_truth
+    assert model.takes_chance_from_truth
     assert (model.num_context_frames, model.num_actions, model.frame_shape) == (2, 2, (HEIGHT, WIDTH))
     actions = torch.tensor([[0, 1, 0], [0, 1, 0]])
     frames = dream(model, dataset, actions)

@@ -61,9 +61,11 @@ class _Kept(TorchDispatchMode):
 
 def denoiser() -> PixelDenoiser:
     torch.manual_seed(0)
-    unet = diamond_settings().stage.denoiser.unet.model_copy(update={"depths": (3, 3), "channels": (32, 32)})
+    unet = diamond_settings(dreams=False).stage.denoiser.unet.model_copy(
+        update={"depths": (3, 3), "channels": (32, 32)}
+    )
     network = PixelDenoiser(
-        diamond_settings().stage.denoiser.model_copy(update={"unet": unet}), num_actions=2
+        diamond_settings(dreams=False).stage.denoiser.model_copy(update={"unet": unet}), num_actions=2
     )
     for weight in network.parameters():
         nn.init.normal_(weight, std=0.05)
@@ -72,7 +74,7 @@ def denoiser() -> PixelDenoiser:
 
 def gradients_of(network: PixelDenoiser) -> tuple[list[Tensor], int]:
     """The gradient of one batch, and the most memory that it took."""
-    objective = DiamondObjective(network, DiamondLossSettings(), lambda _: BATCH)
+    objective = DiamondObjective(network, DiamondLossSettings(), lambda _: BATCH, sigma_start=5.0)
     with _Kept() as kept:
         objective.loss(0, part_generator(0, Part()))["loss"].backward()
     return [weight.grad for weight in network.parameters() if weight.grad is not None], kept.peak_bytes
@@ -90,7 +92,7 @@ def test_recomputed_activations_give_the_same_gradients_in_less_memory() -> None
 
 def test_a_part_of_a_batch_takes_less_memory() -> None:
     _, whole_bytes = gradients_of(denoiser())
-    objective = DiamondObjective(denoiser(), DiamondLossSettings(), lambda _: BATCH)
+    objective = DiamondObjective(denoiser(), DiamondLossSettings(), lambda _: BATCH, sigma_start=5.0)
     with _Kept() as kept:
         objective.loss(0, part_generator(0, Part(0, 4)))["loss"].backward()
     assert kept.peak_bytes < 0.5 * whole_bytes

@@ -12,11 +12,11 @@ from torch.nn import functional
 from worldgen_core.diffusion.edm import Preconditioners
 
 
-class EdmLoss(NamedTuple):
+class Judged(NamedTuple):
     """The loss, a value a sample, and the one-step estimate of the clean sample that it judged."""
 
     loss: Float32[Tensor, " b"]
-    denoised: Float32[Tensor, "b c h w"]
+    clean: Float32[Tensor, "b c h w"]
 
 
 def edm_loss(
@@ -26,7 +26,7 @@ def edm_loss(
     factors: Preconditioners,
     *,
     weight: Float32[Tensor, "b 1 h w"] | None = None,
-) -> EdmLoss:
+) -> Judged:
     """Return the mean squared error between the network's output and (clean - c_skip noisy) / c_out.
 
     Equal to the denoiser's squared error divided by c_out^2, so that every noise level counts alike.
@@ -40,7 +40,7 @@ def edm_loss(
     if weight is not None:
         error = error * weight
     denoised = factors.c_skip * noisy + factors.c_out * output
-    return EdmLoss(error.mean(dim=(1, 2, 3)), denoised)
+    return Judged(error.mean(dim=(1, 2, 3)), denoised)
 
 
 def weight_of_change(

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from worldgen_core.device import choose_device
 from worldgen_core.models.card import ModelCard, fill, read_weights, settings_of
-from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, appended
+from worldgen_core.models.chance import play_guides
+from worldgen_core.models.dreams import Imagined, Slot, TensorDreams, appended, picture
 from worldgen_core.models.pixel_denoiser import PixelDenoiser, PixelStageSettings, draw_frame
 from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.models.upsampler import DiamondCardSettings, Upsampler, build_upsampler, shrunk
@@ -48,7 +49,7 @@ class DiamondWorldModel(TensorDreams):
         self.num_context_frames = max(denoiser.num_context_frames, self._num_full)
         self.num_actions = denoiser.num_actions
         self.frame_shape = upsampler.full_size
-        self.takes_chance_from_truth = False
+        self.takes_chance_from_truth = denoiser.chance is not None
 
     @property
     def num_steps(self) -> dict[str, int]:
@@ -84,15 +85,21 @@ class DiamondWorldModel(TensorDreams):
     def advance(
         self,
         action: Int64[Tensor, " b"],
-        truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
+        truth: UInt8[Tensor, "b h w c"] | None = None,
     ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         state = self._state
         act = torch.cat([state["act"], action.to(self._device)[:, None]], dim=1)
-        low = draw_frame(self._denoiser, state["low"], act, self._stage, self._draw_noise)
+        true_low = None
+        if truth is not None and self.takes_chance_from_truth:
+            true_low = shrunk(picture(truth, self._device), self._upsampler.low_size)
+        guides = play_guides(self._denoiser.chance, state["low"], true_low, self._generators)
+        low = draw_frame(
+            self._denoiser, torch.cat([state["low"], guides], dim=1), act, self._stage, self._draw_noise
+        )
         full = self._upsampler.draw(state["full"], low, self._draw_noise)
         has_head = self._denoiser.end_head is not None
-        end_logit = self._denoiser.end_logit(state["low"][:, -1], low) if has_head else None
+        end_logit = self._denoiser.end_logit(state["low"], low) if has_head else None
         self._state = {
             "low": appended(state["low"], low),
             "full": appended(state["full"], full),
@@ -107,7 +114,9 @@ def load(folder: Path, card: ModelCard, device: DeviceName) -> DiamondWorldModel
     Raises: CheckpointError if a file is damaged or does not fit its card; ConfigError for a missing device.
     """
     settings = settings_of(card, DiamondCardSettings)
-    denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=len(card.action_names))
-    fill(denoiser, read_weights(folder, card), source=str(folder))
     upsampler = build_upsampler(card, folder)
+    denoiser = PixelDenoiser(
+        settings.stage.denoiser, num_actions=len(card.action_names), size=upsampler.low_size
+    )
+    fill(denoiser, read_weights(folder, card), source=str(folder))
     return DiamondWorldModel(denoiser, settings.stage, upsampler, choose_device(device))

@@ -42,7 +42,7 @@ class DiamondVaeWorldModel(LatentDreams[SamplerSettings]):
     def __init__(
         self, denoiser: LatentDenoiser, space: LatentSpace, sampler: SamplerSettings, device: torch.device
     ) -> None:
-        super().__init__("diamond-vae", space, sampler, device)
+        super().__init__("diamond-vae", space, denoiser.chance, sampler, device)
         denoiser.unet = self._unet = PlayedUnet(denoiser.own_unet)
         self._denoiser = denoiser.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self.num_context_frames = denoiser.num_context_frames
@@ -57,11 +57,12 @@ class DiamondVaeWorldModel(LatentDreams[SamplerSettings]):
     def advance(
         self,
         action: Int64[Tensor, " b"],
-        truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
+        truth: UInt8[Tensor, "b h w c"] | None = None,
     ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
-        context = LatentContext(self._state["z"], act, torch.zeros(len(act), device=self._device))
+        clean = torch.zeros(len(act), device=self._device)
+        context = LatentContext(self._state["z"], act, clean, self._guides(truth))
         z = sample(
             lambda x, sigma: self._denoiser(x, sigma, context),
             lambda: self._draw_noise(self._space.latent_shape),

@@ -12,12 +12,13 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldgen_core.models.blocks import ModulatedBlock, depth_to_space, space_to_depth
+from worldgen_core.models.chance import ChanceEncoder, ChancePrior
+from worldgen_core.models.end_head import EndHead
 
 
 class DirectArchitecture(BaseModel):
@@ -64,102 +65,6 @@ class StepOutput(NamedTuple):
     memory: Tensor
 
 
-class Mixture(NamedTuple):
-    """A mixture of diagonal Gaussians over the chance vector."""
-
-    log_weight: Tensor
-    mean: Tensor
-    log_std: Tensor
-
-    def log_prob(self, value: Float32[Tensor, "b z"]) -> Float32[Tensor, " b"]:
-        """Log density at `value`."""
-        deviation = (value[:, None] - self.mean) * torch.exp(-self.log_std)
-        parts = -0.5 * deviation.square() - self.log_std - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(self.log_weight + parts.sum(-1), dim=1)
-
-    def sample(self, generators: list[torch.Generator]) -> Float32[Tensor, "b z"]:
-        """Draw one value a row, each row from its own generator (on the CPU, so devices agree)."""
-        drawn: list[Tensor] = []
-        for row, generator in enumerate(generators):
-            pick = torch.multinomial(self.log_weight[row].exp().cpu(), 1, generator=generator).to(
-                self.mean.device
-            )
-            noise = torch.randn(self.mean.shape[-1], generator=generator).to(self.mean.device)
-            drawn.append(self.mean[row, pick[0]] + noise * self.log_std[row, pick[0]].exp())
-        return torch.stack(drawn)
-
-
-class ChanceEncoder(nn.Module):
-    """What the game drew at random between two frames, as the mean and log std of a small Gaussian."""
-
-    def __init__(self, arch: DirectArchitecture, cell_channels: int, height: int, width: int) -> None:
-        super().__init__()
-        self.columns = arch.new_content_cells if arch.new_content == "right" else width
-        self.hidden = nn.Linear(2 * cell_channels * height * self.columns, 64)
-        self.output = nn.Linear(64, 2 * arch.chance)
-
-    def forward(self, last: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log std, looking only at the part where new content may enter."""
-        part = torch.cat([last[..., -self.columns :], target[..., -self.columns :]], dim=1)
-        mean, log_std = self.output(functional.silu(self.hidden(part.flatten(1)))).chunk(2, dim=1)
-        return mean, (log_std - 2.0).clamp(-5.0, 1.0)
-
-
-class ChancePrior(nn.Module):
-    """What the game may draw next: from the last frame's row and column means, and where new content enters.
-
-    The means alone do not tell the pipe that is half in from the others (measured: 0.24 nats a frame).
-    """
-
-    def __init__(self, arch: DirectArchitecture, cell_channels: int, height: int, width: int) -> None:
-        super().__init__()
-        self.shape = (arch.num_mixture, arch.chance)
-        self.columns = arch.new_content_cells if arch.new_content == "right" else 0
-        self.hidden = nn.Linear(cell_channels * (height * (1 + self.columns) + width), 64)
-        self.output = nn.Linear(64, arch.num_mixture * (1 + 2 * arch.chance))
-
-    def forward(self, last: Tensor) -> Mixture:
-        """Return the mixture from which the chance of the next frame is drawn."""
-        return self.mixture(self.seen(last))
-
-    def seen(self, last: Tensor) -> Float32[Tensor, "b f"]:
-        """What the prior looks at in the last frame's cells."""
-        border = last[..., last.shape[-1] - self.columns :]
-        return torch.cat([part.flatten(1) for part in (last.mean(3), last.mean(2), border)], dim=1)
-
-    def mixture(self, seen: Float32[Tensor, "b f"]) -> Mixture:
-        """The mixture for what was seen."""
-        raw = self.output(functional.silu(self.hidden(seen)))
-        num, size = self.shape
-        log_weight = functional.log_softmax(raw[:, :num], dim=1)
-        mean, log_std = raw[:, num:].unflatten(1, (num, 2 * size)).chunk(2, dim=2)
-        return Mixture(log_weight, mean, (log_std - 1.0).clamp(-5.0, 2.0))
-
-
-class EndHead(nn.Module):
-    """Whether the predicted frame ends the life, seen in the picture and in the features it was drawn from.
-
-    It reads both and shapes neither: the gradient of rare deaths would bend the flight towards whatever
-    makes them come on the right frame (measured: twice the picture's error). Evidence is local, and what
-    is seen anywhere else (a player that is out of sight) scales and shifts it.
-    """
-
-    def __init__(self, channels: int, hidden: int = 32) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.film = nn.Linear(2 * hidden, 2 * hidden)
-        self.output = nn.Conv2d(hidden, 1, 1)
-
-    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
-        """Return the logit, the soft maximum over a map of evidence."""
-        x = functional.silu(self.conv1(torch.cat([features, cells], dim=1).detach()))
-        overall = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
-        scale, shift = self.film(overall)[:, :, None, None].chunk(2, dim=1)
-        evidence = self.output(functional.silu(self.conv2(x) * (1.0 + scale) + shift))
-        return torch.logsumexp(evidence.flatten(1), dim=1) - 6.0
-
-
 class DirectNetwork(nn.Module):
     """U-Net over cells; see the module's first lines."""
 
@@ -175,12 +80,19 @@ class DirectNetwork(nn.Module):
         self.grid = (height // arch.block, width // arch.block)
         fine, coarse = arch.channels
         down, middle, up = arch.num_blocks
-        columns = arch.new_content_cells if arch.new_content == "right" else self.grid[1]
+        is_border = arch.new_content == "right"
+        columns = arch.new_content_cells if is_border else self.grid[1]
         self.map_shape = (arch.chance_map, self.grid[0], columns)
 
         self.register_buffer("background", torch.zeros(self.cells, *self.grid))
-        self.encoder = ChanceEncoder(arch, self.cells, *self.grid)
-        self.prior = ChancePrior(arch, self.cells, *self.grid)
+        self.encoder = ChanceEncoder(self.cells, self.grid[0], columns=columns, size=arch.chance)
+        self.prior = ChancePrior(
+            self.cells,
+            *self.grid,
+            columns=columns if is_border else 0,
+            size=arch.chance,
+            num_mixture=arch.num_mixture,
+        )
         self.chance_map = nn.Linear(arch.chance, math.prod(self.map_shape))
         self.condition = nn.Sequential(
             nn.Linear(arch.num_context_frames * num_actions + arch.chance, arch.condition),
@@ -252,4 +164,4 @@ class DirectNetwork(nn.Module):
         features = functional.silu(x)
         cells, keep, memory = self.output(features).split([self.cells, self.keep, self.arch.memory], dim=1)
         cells = cells + self.kept(context[-1], keep)
-        return StepOutput(cells, self.end(features, cells), torch.tanh(memory))
+        return StepOutput(cells, self.end(torch.cat([features, cells], dim=1)), torch.tanh(memory))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from worldgen_core.errors import ContextLengthError
 from worldgen_core.models.interface import Prediction
-from worldgen_core.ranges import to_u8
+from worldgen_core.ranges import to_u8, to_unit
 from worldgen_core.seeds import derive_seed
 
 
@@ -169,6 +169,11 @@ def shown(imagined: Imagined) -> Prediction:
     frame = rearrange(to_u8(imagined.obs), "b c h w -> b h w c").contiguous()
     end = None if imagined.end_logit is None else torch.sigmoid(imagined.end_logit).cpu()
     return Prediction(frame.cpu(), reward=None, terminated=end)
+
+
+def picture(frames: UInt8[Tensor, "b h w c"], device: torch.device) -> Float32[Tensor, "b c h w"]:
+    """Frames as networks see them, on a device, in [-1, 1]."""
+    return rearrange(to_unit(frames.to(device)), "b h w c -> b c h w")
 
 
 def appended(past: Tensor, newest: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class GamengenWorldModel(LatentDreams[DdimSettings]):
     def __init__(
         self, network: GamengenNetwork, space: LatentSpace, sampler: DdimSettings, device: torch.device
     ) -> None:
-        super().__init__("gamengen", space, sampler, device)
+        super().__init__("gamengen", space, network.chance, sampler, device)
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]  # missing overload
         self._scheduler = make_scheduler(network.settings.schedule)
         self.num_context_frames = network.num_context_frames
@@ -46,12 +46,12 @@ class GamengenWorldModel(LatentDreams[DdimSettings]):
     def advance(
         self,
         action: Int64[Tensor, " b"],
-        truth: UInt8[Tensor, "b h w c"] | None = None,  # noqa: ARG002  # see takes_chance_from_truth
+        truth: UInt8[Tensor, "b h w c"] | None = None,
     ) -> Imagined:
         """Dream the next frame from the model's own noise; see `WorldModel.step`."""
         act = torch.cat([self._state["act"], action.to(self._device)[:, None]], dim=1)
         clean = torch.zeros(len(act), dtype=torch.int64, device=self._device)
-        context = GamengenContext(self._state["z"], act, clean)
+        context = GamengenContext(self._state["z"], act, clean, self._guides(truth))
         z = draw(
             self._scheduler,
             lambda x, level: self._network.guided(x, level, context, self._sampler.guidance),

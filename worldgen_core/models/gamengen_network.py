@@ -15,7 +15,8 @@ from einops import rearrange
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
-from worldgen_core.models.end_head import EndHead
+from worldgen_core.models.chance import ChanceGuide
+from worldgen_core.models.end_head import EndHead, num_recent, recent
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
 
 
@@ -34,11 +35,15 @@ class ToldUnet(UNet2DConditionModel):
 
 
 class GamengenContext(NamedTuple):
-    """What the next latent depends on; act[:, -1] causes it, and `bucket` is the noise that lies on `z`."""
+    """What the next latent depends on; act[:, -1] causes it, and `bucket` is the noise that lies on `z`.
+
+    `guides` are pictures that tell its chance; a model without chance has none.
+    """
 
     z: Float32[Tensor, "b t c h w"]
     act: Int64[Tensor, "b t"]
     bucket: Int64[Tensor, " b"]
+    guides: Float32[Tensor, "b g c h w"]
 
 
 class GamengenNetwork(nn.Module):
@@ -49,13 +54,14 @@ class GamengenNetwork(nn.Module):
     ) -> None:
         super().__init__()
         num_channels, height, width = latent_shape
+        num_pictures = 1 + settings.num_context_frames + int(settings.chance is not None)
         self.settings = settings
         self.latent_shape = latent_shape
         self.num_actions = num_actions
         self.num_context_frames = settings.num_context_frames
         self.unet = make_unet(
             settings.unet,
-            num_channels_in=num_channels * (1 + settings.num_context_frames) + settings.num_place_channels,
+            num_channels_in=num_channels * num_pictures + settings.num_place_channels,
             num_channels_out=num_channels,
             num_noise_buckets=settings.num_noise_buckets,
         )
@@ -67,13 +73,14 @@ class GamengenNetwork(nn.Module):
             if settings.num_place_channels
             else None
         )
-        self.end_head = EndHead(num_channels, settings.end_width)
+        self.end_head = EndHead(num_channels * num_recent(settings.num_context_frames), settings.end_width)
+        self.chance = None if settings.chance is None else ChanceGuide(settings.chance, latent_shape)
 
     def forward(
         self, x: Float32[Tensor, "b c h w"], level: Int64[Tensor, " b"], context: GamengenContext
     ) -> Float32[Tensor, "b c h w"]:
         """Return v of `x`, which is under noise of `level`."""
-        seen = [x, rearrange(context.z, "b t c h w -> b (t c) h w")]
+        seen = [x, *(rearrange(part, "b t c h w -> b (t c) h w") for part in (context.z, context.guides))]
         if self.places is not None:
             seen.append(self.places.expand(len(x), -1, -1, -1))
         tokens = self.action_tokens(context.act) + self.token_places
@@ -108,12 +115,12 @@ class GamengenNetwork(nn.Module):
 
     def end_logit(self, context: GamengenContext, z: Float32[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
         """Return the logit of `z`, which follows the context, being the last frame of a life."""
-        return self.end_head(torch.cat([context.z[:, -1], z], dim=1))
+        return self.end_head(recent(context.z, z))
 
 
 def without_frames(context: GamengenContext) -> GamengenContext:
-    """Return the context with all past frames zeroed, and the actions as they are."""
-    return GamengenContext(torch.zeros_like(context.z), context.act, torch.zeros_like(context.bucket))
+    """Return the context with all past frames zeroed, and actions and guides as they are."""
+    return context._replace(z=torch.zeros_like(context.z), bucket=torch.zeros_like(context.bucket))
 
 
 def make_unet(

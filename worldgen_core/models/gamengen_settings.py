@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worldgen_core.diffusion.ddim_settings import DdimSettings, NoiseScheduleSettings
+from worldgen_core.models.chance import ChanceSettings
 
 
 class GamengenUnetSettings(BaseModel):
@@ -57,6 +58,9 @@ class GamengenNetworkSettings(BaseModel):
     background off."""
     end_width: int = Field(default=32, ge=1)
     """Channels of the head that tells when a life ends."""
+    chance: ChanceSettings | None = None
+    """What the game draws at random, as an input of its own; needed where frames are drawn in one step, which
+    cannot choose. None: all chance is in the sampler's noise, as published."""
 
 
 class GamengenCardSettings(BaseModel):

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from worldgen_core.diffusion.edm import EdmSettings, preconditioners
-from worldgen_core.models.end_head import EndHead
+from worldgen_core.models.chance import ChanceGuide, ChanceSettings
+from worldgen_core.models.end_head import EndHead, num_recent, recent
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
 from worldgen_core.models.played_unet import PlayedUnet
 
@@ -33,14 +34,21 @@ class LatentDenoiserSettings(BaseModel):
     """Whether the network learns a map of places; needed where the autoencoder takes the background off."""
     end_width: int = Field(default=32, ge=1)
     """Channels of the head that tells when a life ends."""
+    chance: ChanceSettings | None = None
+    """What the game draws at random, as an input of its own; needed where frames are drawn in one step, which
+    cannot choose. None: all chance is in the sampler's noise, as published."""
 
 
 class LatentContext(NamedTuple):
-    """What the next latent depends on; act[:, -1] causes it, and `sigma` is the noise that lies on `z`."""
+    """What the next latent depends on; act[:, -1] causes it, and `sigma` is the noise that lies on `z`.
+
+    `guides` are pictures that tell its chance; a model without chance has none.
+    """
 
     z: Float32[Tensor, "b t c h w"]
     act: Int64[Tensor, "b t"]
     sigma: Float32[Tensor, " b"]
+    guides: Float32[Tensor, "b g c h w"]
 
 
 class LatentDenoiser(nn.Module):
@@ -59,9 +67,13 @@ class LatentDenoiser(nn.Module):
             settings.unet,
             num_channels=num_channels,
             num_actions=num_actions,
+            num_guides=int(settings.chance is not None),
             grid=(grid[0], grid[1]) if settings.has_position_map else None,
         )
-        self.end_head = EndHead(num_channels, settings.end_width)
+        self.end_head = EndHead(
+            num_channels * num_recent(settings.unet.num_context_frames), settings.end_width
+        )
+        self.chance = None if settings.chance is None else ChanceGuide(settings.chance, latent_shape)
 
     def forward(
         self, x: Float32[Tensor, "b c h w"], sigma: Float32[Tensor, " b"], context: LatentContext
@@ -81,9 +93,9 @@ class LatentDenoiser(nn.Module):
         self, x: Float32[Tensor, "b c h w"], c_noise: Float32[Tensor, " b"], context: LatentContext
     ) -> Float32[Tensor, "b c h w"]:
         """Return the network's own output F, of which the loss is taken."""
-        prev_obs = context.z / self.settings.edm.sigma_data
+        prev_obs = torch.cat([context.z, context.guides], dim=1) / self.settings.edm.sigma_data
         return self.unet(x, c_noise, context.sigma, prev_obs, context.act)
 
     def end_logit(self, context: LatentContext, z: Float32[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
         """Return the logit of `z`, which follows the context, being the last frame of a life."""
-        return self.end_head(torch.cat([context.z[:, -1], z], dim=1))
+        return self.end_head(recent(context.z, z))

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from worldgen_core.diffusion.edm import EdmSettings, preconditioners
 from worldgen_core.diffusion.samplers import SamplerSettings, sample
-from worldgen_core.models.end_head import EndHead
+from worldgen_core.models.chance import ChanceGuide, ChanceSettings
+from worldgen_core.models.end_head import EndHead, num_recent, recent
 from worldgen_core.models.inner_unet import InnerUnet, InnerUnetSettings
 from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import CompatName
@@ -43,6 +44,9 @@ class PixelDenoiserSettings(BaseModel):
     robust against their own errors. Off for the upsampler."""
     end_width: int | None = Field(default=32, ge=1)
     """Channels of the head that tells when a life ends; None: no such head."""
+    chance: ChanceSettings | None = None
+    """What the game draws at random, as an input of its own; needed where frames are drawn in one step, which
+    cannot choose. None: all chance is in the sampler's noise, as published."""
     compat: CompatName = "paper"
     """Whether to do as the paper says, or as the authors' code does, which their weights need."""
 
@@ -78,19 +82,33 @@ class PixelContext(NamedTuple):
 class PixelDenoiser(nn.Module):
     """D(x; sigma, context) over pixels and, if it has such a head, whether the result ends a life."""
 
-    def __init__(self, settings: PixelDenoiserSettings, *, num_actions: int | None) -> None:
-        """Build the denoiser of `num_actions` actions, or with None an upsampler."""
+    def __init__(
+        self,
+        settings: PixelDenoiserSettings,
+        *,
+        num_actions: int | None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Build the denoiser of `num_actions` actions, or with None an upsampler.
+
+        `size` is that of its frames (height, width); only chance as an input depends on it.
+        """
         super().__init__()
         self.settings = settings
         self.num_actions = num_actions
         self.num_context_frames = settings.unet.num_context_frames
-        unet, num_guides = settings.unet, int(num_actions is None)
+        unet, num_guides = settings.unet, int(num_actions is None) + int(settings.chance is not None)
         if settings.compat == "diamond":
             unet = unet.model_copy(update={"attention_adds_to": "normalised input"})
         self.unet: InnerUnet | PlayedUnet = InnerUnet(
             unet, num_channels=NUM_COLOURS, num_actions=num_actions, num_guides=num_guides
         )
-        self.end_head = None if settings.end_width is None else EndHead(NUM_COLOURS, settings.end_width)
+        self.chance = None
+        if settings.chance is not None:
+            assert size is not None
+            self.chance = ChanceGuide(settings.chance, (NUM_COLOURS, *size))
+        seen = NUM_COLOURS * num_recent(self.num_context_frames)
+        self.end_head = None if settings.end_width is None else EndHead(seen, settings.end_width)
 
     def forward(
         self, x: Float32[Tensor, "b c h w"], sigma: Float32[Tensor, " b"], context: PixelContext
@@ -123,11 +141,11 @@ class PixelDenoiser(nn.Module):
         return levels / 255 * 2 - 1
 
     def end_logit(
-        self, last: Float32[Tensor, "b c h w"], obs: Float32[Tensor, "b c h w"]
+        self, past: Float32[Tensor, "b t c h w"], obs: Float32[Tensor, "b c h w"]
     ) -> Float32[Tensor, " b"]:
-        """Return the logit of `obs`, which follows `last`, being the last frame of a life."""
+        """Return the logit of `obs`, which follows `past`, being the last frame of a life."""
         assert self.end_head is not None
-        return self.end_head(torch.cat([last, obs], dim=1))
+        return self.end_head(recent(past, obs))
 
 
 NoiseOfShape = Callable[[tuple[int, ...]], Tensor]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from worldgen_core.config import Config
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.autoencoder import KlAutoencoder
+from worldgen_core.models.chance import ChanceGuide, ChanceSettings, no_guides
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
@@ -26,6 +27,7 @@ from worldgen_core.models.upsampler import Upsampler
 from worldgen_core.names import ModelName
 from worldgen_core.sizes.measure import Part
 from worldgen_core.tracking.settings import FACINGS, TrackingSettings
+from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.diamond_settings import DiamondSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.gamengen_settings import GamengenSettings
@@ -100,20 +102,54 @@ def diamond_vae_parts(config: Config, num_actions: int, height: int, width: int)
     network = build_autoencoder(own.architecture, height=height, width=width)
     obs = torch.zeros(1, 3, height, width)
     z = torch.zeros(1, network.num_latent_channels, height // network.factor, width // network.factor)
+    arch = settings.architecture.model_copy(
+        update={"chance": latent_chance(config, settings.architecture.chance)}
+    )
     denoiser = LatentDenoiser(
-        settings.architecture, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
+        arch, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
     )
     num_context = denoiser.num_context_frames
     one = torch.ones(1)
     act = torch.zeros(1, num_context, dtype=torch.int64)
-    context = LatentContext(z[:, None].expand(-1, num_context, -1, -1, -1), act, one)
+    past = z[:, None].expand(-1, num_context, -1, -1, -1)
+    context = LatentContext(past, act, one, _blank_guides(denoiser.chance, past))
     num_steps = settings.sampler.num_evaluations
     return [
         Part("denoiser", (denoiser.unet,), lambda: denoiser(z, one, context), num_steps),
         Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(context, z), 1),
+        *chance_parts(denoiser.chance, z),
         *decoder_parts(config, network, z, height=height, width=width),
         Part("encoder", (network.encoder,), lambda: network.encode(obs), 0),
     ]
+
+
+def latent_chance(config: Config, settings: ChanceSettings | None) -> ChanceSettings | None:
+    """The chance of a latent model as the configured game has it."""
+    assert config.train_autoencoder is not None
+    with torch.device("meta"):
+        own = build_autoencoder(config.train_autoencoder.architecture, height=64, width=64)
+    return chance_at(config, settings, own.factor)
+
+
+def chance_at(config: Config, settings: ChanceSettings | None, factor: int) -> ChanceSettings | None:
+    """The chance of a model that sees the configured game at 1/factor of its size."""
+    return chance_of_game(settings, get_facts(config.train.game).assumptions, factor)
+
+
+def chance_parts(chance: ChanceGuide | None, z: Tensor) -> list[Part]:
+    """The small networks around the chance of the game, of which a frame runs the prior and the map."""
+    if chance is None:
+        return []
+    drawn = z.new_zeros(1, chance.prior.shape[1])
+    return [
+        Part("chance prior", (chance.prior,), lambda: chance.prior(z), 1),
+        Part("chance map", (chance.map,), lambda: chance.guides(drawn), 1),
+        Part("chance encoder", (chance.encoder,), lambda: chance.encoder(z, z), 0),
+    ]
+
+
+def _blank_guides(chance: ChanceGuide | None, past: Tensor) -> Tensor:
+    return no_guides(past) if chance is None else torch.zeros_like(past[:, :1])
 
 
 def decoder_parts(
@@ -139,11 +175,14 @@ def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> 
     settings, upsampler_settings = config.train, config.train_upsampler
     assert isinstance(settings, DiamondSettings)
     assert upsampler_settings is not None
-    denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=num_actions)
     upsampler = Upsampler(upsampler_settings.upsampler, height=height, width=width)
+    own = settings.stage.denoiser
+    own = own.model_copy(update={"chance": chance_at(config, own.chance, upsampler.settings.factor)})
+    denoiser = PixelDenoiser(own, num_actions=num_actions, size=upsampler.low_size)
     low, full, one = torch.zeros(1, 3, *upsampler.low_size), torch.zeros(1, 3, height, width), torch.ones(1)
     act = torch.zeros(1, denoiser.num_context_frames, dtype=torch.int64)
-    past = PixelContext(low[:, None].expand(-1, denoiser.num_context_frames, -1, -1, -1), act, one)
+    lows = low[:, None].expand(-1, denoiser.num_context_frames, -1, -1, -1)
+    past = PixelContext(torch.cat([lows, _blank_guides(denoiser.chance, lows)], dim=1), act, one)
     seen = torch.zeros(1, upsampler.denoiser.num_context_frames + 1, 3, height, width)
     guided = PixelContext(seen, None, None)
     parts = [
@@ -160,8 +199,9 @@ def diamond_parts(config: Config, num_actions: int, height: int, width: int) -> 
             upsampler.settings.stage.sampler.num_evaluations,
         ),
     ]
+    parts += chance_parts(denoiser.chance, low)
     if denoiser.end_head is not None:
-        parts.insert(1, Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(low, low), 1))
+        parts.insert(1, Part("end head", (denoiser.end_head,), lambda: denoiser.end_logit(lows, low), 1))
     return parts
 
 
@@ -175,12 +215,16 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
     z = torch.zeros(
         1, autoencoder.num_latent_channels, height // autoencoder.factor, width // autoencoder.factor
     )
+    arch = settings.architecture.model_copy(
+        update={"chance": latent_chance(config, settings.architecture.chance)}
+    )
     network = GamengenNetwork(
-        settings.architecture, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
+        arch, latent_shape=(z.shape[1], z.shape[2], z.shape[3]), num_actions=num_actions
     )
     num_context, level = network.num_context_frames, torch.zeros(1, dtype=torch.int64)
     act = torch.zeros(1, num_context, dtype=torch.int64)
-    context = GamengenContext(z[:, None].expand(-1, num_context, -1, -1, -1), act, level)
+    past = z[:, None].expand(-1, num_context, -1, -1, -1)
+    context = GamengenContext(past, act, level, _blank_guides(network.chance, past))
     told = nn.ParameterList([*network.action_tokens.parameters(), *network.parameters(recurse=False)])
     return [
         Part(
@@ -191,6 +235,7 @@ def gamengen_parts(config: Config, num_actions: int, height: int, width: int) ->
         ),
         Part("actions, places", (told,), lambda: network.action_tokens(act) + network.token_places, 1),
         Part("end head", (network.end_head,), lambda: network.end_logit(context, z), 1),
+        *chance_parts(network.chance, z),
         *decoder_parts(config, autoencoder, z, height=height, width=width),
         Part("encoder", (autoencoder.encoder,), lambda: autoencoder.encode(obs), 0),
     ]

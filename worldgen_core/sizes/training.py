@@ -24,9 +24,9 @@ from worldgen_core.models.gamengen_network import GamengenNetwork
 from worldgen_core.models.latent_denoiser import LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
 from worldgen_core.models.pixel_denoiser import PixelDenoiser
-from worldgen_core.models.upsampler import Upsampler
+from worldgen_core.models.upsampler import Upsampler, low_size
 from worldgen_core.sizes.measure import run_cost
-from worldgen_core.sizes.parts import PARTS_OF
+from worldgen_core.sizes.parts import PARTS_OF, chance_at, latent_chance
 from worldgen_core.training.autoencoder_objective import AutoencoderObjective, AutoencoderWeights
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
 from worldgen_core.training.diamond_objective import DiamondObjective, PixelBatch
@@ -138,9 +138,10 @@ def _direct_objective(settings: DirectSettings, frames: Frames, device: str) -> 
 def _latent_objective(
     config: Config, settings: DiamondVaeSettings, frames: Frames, device: str
 ) -> DiamondVaeObjective:
-    shape = _latent_shape(config, frames)
+    shape, arch = _latent_shape(config, frames), settings.architecture
+    arch = arch.model_copy(update={"chance": latent_chance(config, arch.chance)})
     with torch.device(device):
-        denoiser = LatentDenoiser(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
+        denoiser = LatentDenoiser(arch, latent_shape=shape, num_actions=frames.num_actions)
     batch = _latent_batch(device, denoiser.num_context_frames, shape)
     sigma_start = settings.sampler.sigma_max
     return DiamondVaeObjective(denoiser, settings.loss, lambda _: batch, sigma_start=sigma_start)
@@ -149,9 +150,10 @@ def _latent_objective(
 def _gamengen_objective(
     config: Config, settings: GamengenSettings, frames: Frames, device: str
 ) -> GamengenObjective:
-    shape = _latent_shape(config, frames)
+    shape, arch = _latent_shape(config, frames), settings.architecture
+    arch = arch.model_copy(update={"chance": latent_chance(config, arch.chance)})
     with torch.device(device):
-        network = GamengenNetwork(settings.architecture, latent_shape=shape, num_actions=frames.num_actions)
+        network = GamengenNetwork(arch, latent_shape=shape, num_actions=frames.num_actions)
     batch = _latent_batch(device, network.num_context_frames, shape)
     return GamengenObjective(network, settings.loss, lambda _: batch)
 
@@ -178,11 +180,14 @@ def _diamond_objective(
     config: Config, settings: DiamondSettings, frames: Frames, device: str
 ) -> DiamondObjective:
     assert config.train_upsampler is not None
+    own, factor = settings.stage.denoiser, config.train_upsampler.upsampler.factor
+    own = own.model_copy(update={"chance": chance_at(config, own.chance, factor)})
+    size = low_size(frames.height, frames.width, factor)
     with torch.device(device):
-        denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=frames.num_actions)
-        size = Upsampler(config.train_upsampler.upsampler, height=frames.height, width=frames.width).low_size
+        denoiser = PixelDenoiser(own, num_actions=frames.num_actions, size=size)
     batch = _pixel_batch(device, denoiser.num_context_frames, size, has_guide=False)
-    return DiamondObjective(denoiser, settings.loss, lambda _: batch)
+    sigma_start = settings.stage.sampler.sigma_max
+    return DiamondObjective(denoiser, settings.loss, lambda _: batch, sigma_start=sigma_start)
 
 
 def _upsampler_flops(settings: UpsamplerSettings, frames: Frames) -> int:
@@ -190,7 +195,10 @@ def _upsampler_flops(settings: UpsamplerSettings, frames: Frames) -> int:
         upsampler = Upsampler(settings.upsampler, height=frames.height, width=frames.width)
     denoiser = upsampler.denoiser
     batch = _pixel_batch(META, denoiser.num_context_frames, upsampler.full_size, has_guide=True)
-    return _frames_in(settings) * _a_frame(DiamondObjective(denoiser, settings.loss, lambda _: batch))
+    objective = DiamondObjective(
+        denoiser, settings.loss, lambda _: batch, sigma_start=settings.upsampler.stage.sampler.sigma_max
+    )
+    return _frames_in(settings) * _a_frame(objective)
 
 
 def _autoencoder_flops(settings: AutoencoderSettings, frames: Frames) -> int:

@@ -10,6 +10,7 @@ from storage.clips import ClipReader
 from storage.records import DatasetInfo
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import (
     WEIGHTS_FILE,
     count_parameters,
@@ -24,6 +25,7 @@ from worldgen_core.models.upsampler import (
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
+from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_objective import DiamondObjective
 from worldgen_core.training.diamond_settings import DiamondSettings
@@ -54,9 +56,7 @@ def train_diamond(
     """
     reader, enlarger = ClipReader(dataset), load_upsampler(upsampler)
     _check_frame_size(enlarger, reader.info)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(settings.seed, "weights"))
-        denoiser = PixelDenoiser(settings.stage.denoiser, num_actions=len(reader.info.action_names))
+    denoiser = _fresh_denoiser(settings, enlarger, reader.info)
     if start is not None:
         settings = warm(settings)
         take_over(start, settings.model, denoiser)
@@ -71,11 +71,25 @@ def train_diamond(
     run = run_curriculum(
         settings,
         produce,
-        lambda batches: DiamondObjective(denoiser, settings.loss, batches),
+        lambda batches: DiamondObjective(
+            denoiser, settings.loss, batches, sigma_start=settings.stage.sampler.sigma_max
+        ),
         resume=resume,
         progress=progress,
     )
     return _publish(settings, reader.info, denoiser, enlarger, run, out)
+
+
+def _fresh_denoiser(settings: DiamondSettings, enlarger: Upsampler, info: DatasetInfo) -> PixelDenoiser:
+    own, assumptions = settings.stage.denoiser, get_facts(info.game).assumptions
+    chance = chance_of_game(own.chance, assumptions, enlarger.settings.factor)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
+        return PixelDenoiser(
+            own.model_copy(update={"chance": chance}),
+            num_actions=len(info.action_names),
+            size=enlarger.low_size,
+        )
 
 
 def _check_frame_size(upsampler: Upsampler, info: DatasetInfo) -> None:
@@ -97,7 +111,8 @@ def _publish(
     out: Path,
 ) -> Outcome:
     own, other = count_parameters(denoiser), count_parameters(upsampler.denoiser)
-    shown = DiamondCardSettings(stage=settings.stage, upsampler=upsampler.settings)
+    stage = settings.stage.model_copy(update={"denoiser": denoiser.settings})
+    shown = DiamondCardSettings(stage=stage, upsampler=upsampler.settings)
     return write_model(
         out,
         model=settings.model,
@@ -111,5 +126,5 @@ def _publish(
         run=run,
         num_steps=settings.num_steps,
         seed=settings.seed,
-        curves=("loss", "edm", "end"),
+        curves=("loss", "dream", "level", "end"),
     )

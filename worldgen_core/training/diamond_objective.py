@@ -2,7 +2,8 @@
 
 As DIAMOND trains (arXiv:2405.12399, section 3 and its code): every frame of a window is judged from noise at
 a random level, and the clean estimate of that judgement is fed back as the context of the next frame. The
-denoiser also sees its past frames under noise of a random level, which it is told.
+denoiser also sees its past frames under noise of a random level, which it is told. Or what is fed back is an
+honest dream (training/dreaming.py).
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import NamedTuple
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float32, Int64
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldgen_core.diffusion.edm import EdmSettings, add_noise, preconditioners, training_sigma
-from worldgen_core.diffusion.losses import EdmLoss, edm_loss, weight_of_change
+from worldgen_core.diffusion.losses import Judged, edm_loss, weight_of_change
+from worldgen_core.models.end_head import end_loss
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.pixel_denoiser import PixelContext, PixelDenoiser
-from worldgen_core.rows import row_share, take_part
+from worldgen_core.rows import row_share, take_part, uniform
+from worldgen_core.training.chance_loss import tell_guides
+from worldgen_core.training.dream_settings import DreamLossSettings
+from worldgen_core.training.dreaming import Dreamer, Parts, new_parts, total, unchanged
 
 
 class PixelBatch(NamedTuple):
@@ -41,16 +45,12 @@ class PixelBatch(NamedTuple):
         return PixelBatch(self.obs.to(device), self.act.to(device), self.end.to(device), guide)
 
 
-class DiamondLossSettings(BaseModel):
+class DiamondLossSettings(DreamLossSettings):
     """Weights of the parts of the loss; the defaults are DIAMOND's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true frames, there or beside it, so that small moving
-    things count."""
-    end_weight: float = Field(default=0.1, ge=0)
-    """Weight of the termination head's cross-entropy, where there is such a head."""
+    context_noise: float = Field(default=0.0, ge=0)
+    """Largest deviation of the noise on the past frames where `dreams` is on, drawn per window; off, it is
+    drawn as that on the frame to be predicted."""
 
 
 class DiamondObjective:
@@ -61,12 +61,18 @@ class DiamondObjective:
         denoiser: PixelDenoiser,
         settings: DiamondLossSettings,
         batches: Callable[[int], PixelBatch],
+        *,
+        sigma_start: float,
     ) -> None:
+        """`sigma_start` is the noise level at which sampling starts."""
         self.module: nn.Module = denoiser
         self.matrices = block_convolutions(denoiser)
         self._denoiser = denoiser
         self._settings = settings
         self._batches = batches
+        self._dreamer = Dreamer(
+            self._judge, self._random_levels, sigma_start, share=settings.level_share, beside=unchanged
+        )
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Dream this step's windows and return the loss and its parts."""
@@ -74,31 +80,47 @@ class DiamondObjective:
         batch = take_part(self._batches(train_step), generator).to(device)
         num_context, length = self._denoiser.num_context_frames, batch.obs.shape[1]
         window = list(batch.obs[:, :num_context].unbind(dim=1))
-        edm: list[Tensor] = []
-        ends: list[Tensor] = []
+        parts, share = new_parts(), row_share(generator)
         for t in range(num_context, length):
-            context = self._context(window, batch, t, generator)
-            result = self._judge(context, batch.obs[:, t - 1 : t + 1], generator)
-            dreamt = self._denoiser.finish(result.denoised.detach())
-            edm.append(result.loss.mean())
+            guides = tell_guides(self._denoiser.chance, window[-1], batch.obs[:, t], generator, parts)
+            context = self._context(window, batch, t, guides, generator)
+            dreamt = self._one_frame(context, batch.obs[:, t - 1 : t + 1], generator, parts)
             if self._denoiser.end_head is not None:
-                logit = self._denoiser.end_logit(window[-1], dreamt)
-                end = batch.end[:, t].to(logit.dtype)
-                ends.append(functional.binary_cross_entropy_with_logits(logit, end))
+                logit = self._denoiser.end_logit(torch.stack(window, dim=1), dreamt)
+                ends = end_loss(logit, batch.end[:, t], self._settings.death_weight)
+                parts["end"].append(share * ends.mean())
             window = [*window[1:], dreamt]
-        means = {name: torch.stack(values).mean() for name, values in (("edm", edm), ("end", ends)) if values}
-        total = means["edm"] + self._settings.end_weight * means["end"] if ends else means["edm"]
-        share = row_share(generator)
-        return {"loss": share * total, **{name: share * value.detach() for name, value in means.items()}}
+        return total(parts, self._settings.weights)
+
+    def _one_frame(
+        self, context: PixelContext, pair: Tensor, generator: torch.Generator, parts: Parts
+    ) -> Tensor:
+        """Judge the prediction of pair[:, 1], which follows pair[:, 0], and return what is to be fed back."""
+        if self._settings.dreams:
+            return self._denoiser.finish(self._dreamer.one_frame(context, pair, generator, parts))
+        level = self._random_levels(len(pair), generator).to(pair.device)
+        result = self._judge(context, pair, pair[:, 1], level, generator)
+        parts["level"].append(row_share(generator) * result.loss.mean())
+        return self._denoiser.finish(result.clean.detach())
+
+    def _random_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
+        return training_sigma(num_rows, self._denoiser.settings.edm, generator, torch.device("cpu"))
+
+    def _context_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
+        """Noise of the past frames; the network is told its logarithm, so it is never 0."""
+        if not self._settings.dreams:
+            return self._random_levels(num_rows, generator)
+        least = self._denoiser.settings.edm.sigma_min
+        return least + self._settings.context_noise * uniform((num_rows,), generator)
 
     def _context(
-        self, window: list[Tensor], batch: PixelBatch, t: int, generator: torch.Generator
+        self, window: list[Tensor], batch: PixelBatch, t: int, guides: Tensor, generator: torch.Generator
     ) -> PixelContext:
         """What frame t is predicted from; the noise on it has an offset a channel of each frame, too."""
         settings, obs = self._denoiser.settings, torch.stack(window, dim=1)
         sigma = None
         if settings.has_context_noise:
-            sigma = training_sigma(len(obs), settings.edm, generator, obs.device)
+            sigma = self._context_levels(len(obs), generator).to(obs.device)
             obs = rearrange(
                 _noised(rearrange(obs, "b t c h w -> b (t c) h w"), sigma, settings.edm, generator),
                 "b (t c) h w -> b t c h w",
@@ -106,15 +128,14 @@ class DiamondObjective:
             )
         if batch.guide is not None:
             return PixelContext(torch.cat([obs, batch.guide[:, t : t + 1]], dim=1), None, sigma)
-        return PixelContext(obs, batch.act[:, t - len(window) : t], sigma)
+        return PixelContext(torch.cat([obs, guides], dim=1), batch.act[:, t - len(window) : t], sigma)
 
     def _judge(
-        self, context: PixelContext, pair: Float32[Tensor, "b 2 c h w"], generator: torch.Generator
-    ) -> EdmLoss:
-        """EDM loss of the estimate of pair[:, 1], which follows pair[:, 0], at a random level of noise."""
+        self, context: PixelContext, pair: Tensor, hidden: Tensor, sigma: Tensor, generator: torch.Generator
+    ) -> Judged:
+        """EDM loss of the estimate of pair[:, 1] from `hidden` under noise."""
         edm, (before, clean) = self._denoiser.settings.edm, pair.unbind(dim=1)
-        sigma = training_sigma(len(clean), edm, generator, clean.device)
-        noisy = _noised(clean, sigma, edm, generator)
+        noisy = _noised(hidden, sigma, edm, generator)
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         weight = None
         if self._settings.change_weight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
+from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStageSettings
 from worldgen_core.models.upsampler import UpsamplerCardSettings
@@ -55,10 +56,14 @@ def _small_unet(channels: tuple[int, int], num_context_frames: int) -> InnerUnet
     )
 
 
-def _denoiser(unet: InnerUnetSettings, sampler: SamplerSettings, edm: EdmSettings) -> PixelStageSettings:
-    return PixelStageSettings(
-        denoiser=PixelDenoiserSettings(unet=unet, edm=edm), sampler=sampler, context_noise=0.005
-    )
+def _denoiser(
+    unet: InnerUnetSettings,
+    sampler: SamplerSettings,
+    edm: EdmSettings,
+    chance: ChanceSettings | None = None,
+) -> PixelStageSettings:
+    denoiser = PixelDenoiserSettings(unet=unet, edm=edm, chance=chance)
+    return PixelStageSettings(denoiser=denoiser, sampler=sampler, context_noise=0.005)
 
 
 def _upsampler(
@@ -68,15 +73,19 @@ def _upsampler(
     return UpsamplerCardSettings(stage=PixelStageSettings(denoiser=denoiser, sampler=sampler), factor=factor)
 
 
+ONE_STEP = SamplerSettings(num_steps=1, sigma_max=10.0)
+"""Small frames are drawn as training dreamt them."""
+CPU_LOSS = DiamondLossSettings(dreams=True, level_share=0.25, context_noise=0.05, change_weight=10.0)
+
 # The CPU sizes: `diamond-small` has about half the channels of `diamond`.
 
 
 def smoke(channels: tuple[int, int] = (16, 32)) -> DiamondSettings:
     """A few seconds; shows that everything runs, and learns next to nothing."""
     return DiamondSettings(
-        stage=_denoiser(_small_unet(channels, 4), SamplerSettings(num_steps=1), FEW_STEPS),
+        stage=_denoiser(_small_unet(channels, 4), ONE_STEP, FEW_STEPS, ChanceSettings()),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
-        loss=DiamondLossSettings(change_weight=10.0),
+        loss=CPU_LOSS,
         loop=smoke_loop(checkpoint_every=20),
     )
 
@@ -93,9 +102,9 @@ def upsampler_smoke(channels: tuple[int, int] = (8, 16)) -> UpsamplerSettings:
 def laptop(channels: tuple[int, int] = (48, 96)) -> DiamondSettings:
     """13 minutes of one CPU core with AMX (worked out from steps, not yet trained to the end)."""
     return DiamondSettings(
-        stage=_denoiser(_small_unet(channels, 8), SamplerSettings(num_steps=2, sigma_min=0.5), FEW_STEPS),
-        phases=make_phases((1, 16, 800), (2, 10, 500), (4, 8, 400)),
-        loss=DiamondLossSettings(change_weight=10.0),
+        stage=_denoiser(_small_unet(channels, 8), ONE_STEP, FEW_STEPS, ChanceSettings()),
+        phases=make_phases((1, 16, 300), (2, 10, 300), (4, 8, 250), (8, 5, 200), (12, 4, 150)),
+        loss=CPU_LOSS,
         loop=LoopSettings(precision="auto"),
     )
 

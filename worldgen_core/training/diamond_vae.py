@@ -9,6 +9,7 @@ import torch
 from storage.clips import ClipReader
 from storage.records import DatasetInfo
 from worldgen_core.device import choose_device
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import WEIGHTS_FILE, count_parameters
 from worldgen_core.models.diamond_vae import DiamondVaeCardSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiser
@@ -21,6 +22,7 @@ from worldgen_core.models.latent_space import (
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
+from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
@@ -70,10 +72,14 @@ def train_diamond_vae(
 
 
 def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: DatasetInfo) -> LatentDenoiser:
+    arch, assumptions = settings.architecture, get_facts(info.game).assumptions
+    chance = chance_of_game(arch.chance, assumptions, space.network.factor)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         return LatentDenoiser(
-            settings.architecture, latent_shape=space.latent_shape, num_actions=len(info.action_names)
+            arch.model_copy(update={"chance": chance}),
+            latent_shape=space.latent_shape,
+            num_actions=len(info.action_names),
         )
 
 
@@ -86,7 +92,7 @@ def _publish(
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(denoiser), space.card.num_parameters
-    shown = DiamondVaeCardSettings(denoiser=settings.architecture, sampler=settings.sampler)
+    shown = DiamondVaeCardSettings(denoiser=denoiser.settings, sampler=settings.sampler)
     return write_model(
         out,
         model=settings.model,
@@ -102,5 +108,5 @@ def _publish(
         run=run,
         num_steps=settings.num_steps,
         seed=settings.seed,
-        curves=("loss", "dream", "edm", "end"),
+        curves=("loss", "dream", "level", "end"),
     )

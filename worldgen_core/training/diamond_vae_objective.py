@@ -1,10 +1,7 @@
 """What the latent denoiser minimises: EDM loss along its own dream, and the termination head's cross-entropy.
 
-A window is dreamt for `unroll` frames, each fed back as the context of the next. DIAMOND feeds back the
-estimate that its EDM loss judged; that estimate was made from a noisy true latent, and even strong noise
-gives away where small things are, so its context stays close to the truth. Here the feedback can instead be
-an honest one-step dream, made from pure noise at the level where sampling starts; the EDM loss at random
-levels is then taken beside it, on the same dreamt context.
+A window is dreamt for `unroll` frames, each fed back as the context of the next: as DIAMOND does it, the
+estimate that its EDM loss judged, or an honest dream (training/dreaming.py).
 """
 
 from __future__ import annotations
@@ -12,39 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float32
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldgen_core.diffusion.edm import add_noise, preconditioners, training_sigma
-from worldgen_core.diffusion.losses import EdmLoss, edm_loss, weight_of_change
+from worldgen_core.diffusion.losses import Judged, edm_loss, weight_of_change
+from worldgen_core.models.end_head import end_loss
 from worldgen_core.models.inner_unet import block_convolutions
 from worldgen_core.models.latent_denoiser import LatentContext, LatentDenoiser
-from worldgen_core.rows import among, normal, row_share, rows_of, take_part, uniform
+from worldgen_core.rows import normal, row_share, take_part, uniform
+from worldgen_core.training.chance_loss import tell_guides
+from worldgen_core.training.dream_settings import DreamLossSettings
+from worldgen_core.training.dreaming import Dreamer, Parts, new_parts, total, unchanged
 from worldgen_core.training.latent_windows import LatentBatch
 
 
-class DiamondVaeLossSettings(BaseModel):
+class DiamondVaeLossSettings(DreamLossSettings):
     """Weights of the parts of the loss, and how the dream of a window goes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dreams_from_noise: bool = False
-    """Whether windows are dreamt from pure noise, one step a frame, so that the context is honestly the
-    model's own. Off is DIAMOND's way: cheaper, and dreams of few steps hold less long."""
-    edm_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the windows that also learn to denoise at random levels where `dreams_from_noise` is on;
-    raising it makes samples of several steps better and costs time. Off, all windows do."""
-    has_gradient_through_dream: bool = False
-    """Whether an error is also charged to the earlier frames that led to it; DIAMOND does not."""
     context_noise: float = Field(default=0.0, ge=0)
     """Largest deviation of the noise on the context, drawn per window; its level is told to the network."""
-    change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true latents, there or beside it, so that small moving
-    things count."""
-    end_weight: float = Field(default=0.1, ge=0)
-    """Weight of the termination head's cross-entropy."""
 
 
 class DiamondVaeObjective:
@@ -64,7 +48,9 @@ class DiamondVaeObjective:
         self._denoiser = denoiser
         self._settings = settings
         self._batches = batches
-        self._sigma_start = sigma_start
+        self._dreamer = Dreamer(
+            self._judge, self._random_levels, sigma_start, share=settings.level_share, beside=unchanged
+        )
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Dream this step's windows and return the loss and its parts."""
@@ -74,69 +60,49 @@ class DiamondVaeObjective:
         num_context, length = self._denoiser.num_context_frames, batch.z.shape[1]
         level = uniform((len(batch.z),), generator).to(device) * self._settings.context_noise
         window = list(batch.z[:, :num_context].unbind(dim=1))
-        parts: dict[str, list[Tensor]] = {"dream": [], "edm": [], "end": []}
+        parts = new_parts()
         for t in range(num_context, length):
             noisy_window = _with_noise(torch.stack(window, dim=1), level, generator)
-            context = LatentContext(noisy_window, batch.act[:, t - num_context : t], level)
+            guides = tell_guides(self._denoiser.chance, window[-1], batch.z[:, t], generator, parts)
+            context = LatentContext(noisy_window, batch.act[:, t - num_context : t], level, guides)
             dreamt = self._one_frame(context, batch.z[:, t - 1 : t + 1], generator, parts)
             parts["end"].append(row_share(generator) * self._end_loss(context, dreamt, batch.end[:, t]))
-            keeps_gradient = self._settings.has_gradient_through_dream
-            window = [*window[1:], dreamt if keeps_gradient else dreamt.detach()]
-        means = {name: torch.stack(values).mean() for name, values in parts.items() if values}
-        pictures = [means[name] for name in ("dream", "edm") if name in means]
-        total = torch.stack(pictures).sum() + self._settings.end_weight * means["end"]
-        return {"loss": total, **{name: value.detach() for name, value in means.items()}}
+            window = [*window[1:], dreamt]
+        return total(parts, self._settings.weights)
 
     def _one_frame(
-        self,
-        context: LatentContext,
-        pair: Float32[Tensor, "b 2 c h w"],
-        generator: torch.Generator,
-        parts: dict[str, list[Tensor]],
+        self, context: LatentContext, pair: Tensor, generator: torch.Generator, parts: Parts
     ) -> Tensor:
         """Judge the prediction of pair[:, 1], which follows pair[:, 0], and return what is to be fed back."""
-        num_windows, is_dream = len(pair), self._settings.dreams_from_noise
-        share, edm = row_share(generator), self._denoiser.settings.edm
-        if not is_dream:
-            sigma = training_sigma(num_windows, edm, generator, pair.device)
-            result = self._judge(context, pair, pair[:, 1], sigma, generator)
-            parts["edm"].append(share * result.loss.mean())
-            return result.denoised
-        # One pass for both: all windows from pure noise, then some of them again, from noisy true latents.
-        rows, num_rows = rows_of(num_windows, generator)
-        num_beside = max(1, round(self._settings.edm_share * num_rows))
-        own = rows[rows < num_beside]
-        num_edm = len(own)
-        with among(own, num_beside, generator):
-            sigma = training_sigma(num_edm, edm, generator, pair.device)
-        beside = LatentContext(*(value[:num_edm].detach() for value in context))
-        both = LatentContext(*(torch.cat(values) for values in zip(context, beside, strict=True)))
-        pairs = torch.cat([pair, pair[:num_edm]])
-        hidden = torch.cat([torch.zeros_like(pair[:, 1]), pair[:num_edm, 1]])
-        sigma = torch.cat([sigma.new_full((num_windows,), self._sigma_start), sigma])
-        with among(torch.cat([rows, num_rows + own]), num_rows + num_beside, generator):
-            result = self._judge(both, pairs, hidden, sigma, generator)
-        parts["dream"].append(share * result.loss[:num_windows].mean())
-        parts["edm"].append(result.loss[num_windows:].sum() / num_beside)
-        return result.denoised[:num_windows]
+        if self._settings.dreams:
+            return self._dreamer.one_frame(context, pair, generator, parts)
+        level = self._random_levels(len(pair), generator).to(pair.device)
+        result = self._judge(context, pair, pair[:, 1], level, generator)
+        parts["level"].append(row_share(generator) * result.loss.mean())
+        return result.clean.detach()
+
+    def _random_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
+        return training_sigma(num_rows, self._denoiser.settings.edm, generator, torch.device("cpu"))
 
     def _judge(
         self, context: LatentContext, pair: Tensor, hidden: Tensor, sigma: Tensor, generator: torch.Generator
-    ) -> EdmLoss:
+    ) -> Judged:
         """EDM loss of the estimate of pair[:, 1] from `hidden` under noise."""
         edm, (before, clean) = self._denoiser.settings.edm, pair.unbind(dim=1)
         noisy = add_noise(hidden, sigma, sigma_offset_noise=edm.sigma_offset_noise, generator=generator)
         factors = preconditioners(sigma, sigma_data=edm.sigma_data, sigma_offset_noise=edm.sigma_offset_noise)
         weight = weight_of_change(before, clean, self._settings.change_weight)
         return edm_loss(
-            lambda x, c_noise: self._denoiser.raw(x, c_noise, context), clean, noisy, factors, weight=weight
+            lambda x, c_noise: self._denoiser.raw(x, c_noise, context),
+            clean,
+            noisy,
+            factors,
+            weight=weight,
         )
 
     def _end_loss(self, context: LatentContext, dreamt: Tensor, end: Tensor) -> Tensor:
-        # Detached: the head reads the dream and must not bend it.
-        plain = LatentContext(context.z.detach(), context.act, context.sigma)
-        logit = self._denoiser.end_logit(plain, dreamt.detach())
-        return functional.binary_cross_entropy_with_logits(logit, end.to(logit.dtype))
+        logit = self._denoiser.end_logit(context, dreamt)
+        return end_loss(logit, end, self._settings.death_weight).mean()
 
 
 def _with_noise(z: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:

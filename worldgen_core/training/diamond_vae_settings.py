@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
+from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.names import ModelName
@@ -43,16 +44,18 @@ PUBLISHED = EdmSettings(loc=-0.5, sigma_min=4e-3, sigma_max=40.0)
 """DIAMOND's training noise, doubled: its levels are for data of deviation 0.5, and latents have 1."""
 FEW_STEPS = EdmSettings(loc=0.5, scale=1.4, sigma_max=40.0)
 """Training noise for sampling in one or two steps: the first of them has to work from noise alone."""
-CPU_LOSS = DiamondVaeLossSettings(
-    dreams_from_noise=True, has_gradient_through_dream=True, context_noise=0.1, change_weight=10.0
-)
+CPU_LOSS = DiamondVaeLossSettings(dreams=True, context_noise=0.1, change_weight=10.0)
 
 
 def smoke() -> DiamondVaeSettings:
     """A few seconds; shows that everything runs, and learns next to nothing."""
     return DiamondVaeSettings(
         architecture=LatentDenoiserSettings(
-            unet=_small_unet((16, 32), 4), edm=FEW_STEPS, has_position_map=True, end_width=8
+            unet=_small_unet((16, 32), 4),
+            edm=FEW_STEPS,
+            has_position_map=True,
+            end_width=8,
+            chance=ChanceSettings(),
         ),
         sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
@@ -65,11 +68,14 @@ def laptop() -> DiamondVaeSettings:
     """About eleven minutes on two CPU cores; draws frames as its training dreamt them, in one step."""
     return DiamondVaeSettings(
         architecture=LatentDenoiserSettings(
-            unet=_small_unet((48, 96), 8), edm=FEW_STEPS, has_position_map=True
+            unet=_small_unet((48, 96), 8),
+            edm=FEW_STEPS,
+            has_position_map=True,
+            chance=ChanceSettings(),
         ),
         sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
         phases=make_phases((1, 16, 400), (2, 10, 400), (4, 8, 300), (8, 5, 300), (12, 4, 200)),
-        loss=CPU_LOSS.model_copy(update={"edm_share": 0.25}),
+        loss=CPU_LOSS.model_copy(update={"level_share": 0.25}),
         loop=LoopSettings(precision="auto"),
     )
 

@@ -22,8 +22,10 @@ from torch.nn import functional
 from worldgen_core.batch import ClipBatch
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.direct_network import DirectNetwork
+from worldgen_core.models.end_head import end_loss
 from worldgen_core.ranges import to_unit
 from worldgen_core.rows import normal, take_part, uniform
+from worldgen_core.training.chance_loss import tell
 
 
 class DirectLossSettings(BaseModel):
@@ -75,18 +77,13 @@ class DirectObjective:
         first = arch.num_context_frames
         noise = self._settings.context_noise / math.sqrt(len(cells) - first)
         context = self._noisy(cells[:first], noise, generator)
-        death_weight = torch.tensor(self._settings.death_weight, device=device)
         memory = net.start_memory(len(obs))
         parts: dict[str, list[Tensor]] = {"picture": [], "end": [], "chance": [], "prior": []}
         for t in range(first, len(cells)):
             chance = self._chance(context[-1], cells[t], generator, parts)
             out = net(context, act[:, t - first : t], chance, memory)
             parts["picture"].append(self._picture_loss(out.cells, cells[t], net.scrolled(cells[t - 1])))
-            parts["end"].append(
-                functional.binary_cross_entropy_with_logits(
-                    out.end_logit.float(), end[:, t], reduction="none", pos_weight=death_weight
-                )
-            )
+            parts["end"].append(end_loss(out.end_logit, end[:, t], self._settings.death_weight))
             context, memory = [*context[1:], out.cells], out.memory
         # Of the whole batch: a part with fewer frames that count must count less.
         seen = mask[:, first:].T / whole.mask[:, first:].sum().to(device)
@@ -103,16 +100,10 @@ class DirectObjective:
     def _chance(
         self, last: Tensor, target: Tensor, generator: torch.Generator, parts: dict[str, list[Tensor]]
     ) -> Tensor:
-        mean, log_std = self._network.encoder(last, target)
-        noise = normal(mean.shape, generator).to(mean.device)
-        chance = mean + log_std.exp() * noise
-        prior = self._network.prior(last.detach())
-        surprise = -prior.log_prob(chance.detach())
-        frozen = type(prior)(*(value.detach() for value in prior))
-        told = -(log_std + 0.5 * noise.square()).sum(1) - frozen.log_prob(chance)
-        parts["chance"].append(told)
-        parts["prior"].append(surprise)
-        return chance
+        told = tell(self._network.encoder, self._network.prior, last, target, generator)
+        parts["chance"].append(told.price)
+        parts["prior"].append(told.surprise)
+        return told.chance
 
     def _picture_loss(self, predicted: Tensor, target: Tensor, expected: Tensor) -> Tensor:
         settings = self._settings

@@ -9,6 +9,7 @@ import torch
 from storage.clips import ClipReader
 from storage.records import DatasetInfo
 from worldgen_core.device import choose_device
+from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import WEIGHTS_FILE, count_parameters
 from worldgen_core.models.gamengen_network import GamengenNetwork
 from worldgen_core.models.gamengen_settings import GamengenCardSettings
@@ -21,6 +22,7 @@ from worldgen_core.models.latent_space import (
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
+from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.finish import write_model
 from worldgen_core.training.gamengen_objective import GamengenObjective
@@ -71,10 +73,14 @@ def train_gamengen(
 
 
 def _fresh_network(settings: GamengenSettings, space: LatentSpace, info: DatasetInfo) -> GamengenNetwork:
+    arch, assumptions = settings.architecture, get_facts(info.game).assumptions
+    chance = chance_of_game(arch.chance, assumptions, space.network.factor)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         return GamengenNetwork(
-            settings.architecture, latent_shape=space.latent_shape, num_actions=len(info.action_names)
+            arch.model_copy(update={"chance": chance}),
+            latent_shape=space.latent_shape,
+            num_actions=len(info.action_names),
         )
 
 
@@ -87,7 +93,7 @@ def _publish(
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(network), space.card.num_parameters
-    shown = GamengenCardSettings(network=settings.architecture, sampler=settings.sampler)
+    shown = GamengenCardSettings(network=network.settings, sampler=settings.sampler)
     return write_model(
         out,
         model=MODEL,

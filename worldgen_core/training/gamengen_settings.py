@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from worldgen_core.diffusion.ddim_settings import DdimSettings
+from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
+from worldgen_core.training.dream_settings import DreamLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
-class GamengenLossSettings(BaseModel):
-    """Weights of the parts of the loss, and what a window's context is."""
+class GamengenLossSettings(DreamLossSettings):
+    """Weights of the parts of the loss, and what a window's context is.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Off, `dreams` is GameNGen's way: contexts are true frames, and the noise on them is all there is against
+    drift.
+    """
 
     drop_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the predictions that get no past frames, which guidance at play needs."""
-    dreams: bool = False
-    """Whether windows are dreamt, each frame made from noise alone in one step and fed back as the context of
-    the next, errors charged to the frames that led to them. Off is GameNGen's way: contexts are true frames,
-    and the noise on them is all there is against drift."""
-    level_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the windows that also learn at random levels of noise where `dreams` is on; off, all do."""
-    change_weight: float = Field(default=0.0, ge=0)
-    """Extra weight per unit of change between two true latents, there or beside it, so that small moving
-    things count."""
-    end_weight: float = Field(default=0.1, ge=0)
-    """Weight of the termination head's cross-entropy."""
 
 
 class GamengenSettings(CurriculumSettings):
@@ -48,7 +41,11 @@ def smoke() -> GamengenSettings:
     """A few seconds; shows that everything runs, and learns next to nothing."""
     return GamengenSettings(
         architecture=GamengenNetworkSettings(
-            unet=_small_unet((16, 32)), num_context_frames=4, num_place_channels=4, end_width=8
+            unet=_small_unet((16, 32)),
+            num_context_frames=4,
+            num_place_channels=4,
+            end_width=8,
+            chance=ChanceSettings(),
         ),
         sampler=DdimSettings(num_steps=1),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
@@ -61,7 +58,11 @@ def laptop() -> GamengenSettings:
     """A quarter of an hour on one core; draws frames as its training dreamt them (docs/decisions/0009)."""
     return GamengenSettings(
         architecture=GamengenNetworkSettings(
-            unet=_small_unet((24, 48)), num_context_frames=8, max_context_noise=0.2, num_place_channels=4
+            unet=_small_unet((24, 48)),
+            num_context_frames=8,
+            max_context_noise=0.2,
+            num_place_channels=4,
+            chance=ChanceSettings(),
         ),
         sampler=DdimSettings(num_steps=1, guidance=1.0),
         phases=make_phases((1, 16, 310), (2, 10, 230), (4, 8, 160), (8, 5, 115), (12, 4, 90)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from storage.clips import ClipReader
@@ -86,7 +87,7 @@ def train_layered(
     """
     reader = ClipReader(dataset)
     tracking = _tracking(settings, reader)
-    old = _finished(start) if start is not None else None
+    old = _finished(start, settings) if start is not None else None
     tracked, bank = track_episodes(
         reader,
         "train",
@@ -102,7 +103,8 @@ def train_layered(
     network = _fresh_network(settings, reader, tracking, atlas, bank)
     if old is not None:
         settings = settings.model_copy(update={"loop": slowed(settings.loop, settings.warm_rate_share)})
-        _continue_from(old, network, source=str(start), tolerance=settings.atlas.tolerance)
+        _check_same(start, "game", network.shape.game, old.shape.game)
+        _continue_from(old, network, tolerance=settings.atlas.tolerance)
     run = _train(settings, network, atlas, resume, progress)
     return write_model(
         out,
@@ -193,30 +195,34 @@ def _train(
     return run
 
 
-def _finished(start: Path) -> LayeredNetwork:
+def _finished(start: Path, settings: LayeredSettings) -> LayeredNetwork:
     """The model to train on from; its mover means the player's looks by number, so they are kept.
 
-    Raises: ConfigError for a model of another kind.
+    Raises: ConfigError for a model of another kind or size, before minutes of footage are tracked.
     """
     card = read_start(start, "layered")
     network = LayeredNetwork(settings_of(card, LayeredShape))
+    _check_same(start, "architecture", settings.architecture, network.shape.architecture)
     fill(network, read_weights(start, card), source=str(start))
     return network
 
 
-def _continue_from(old: LayeredNetwork, network: LayeredNetwork, *, source: str, tolerance: float) -> None:
+def _check_same(start: Path | None, what: str, wanted: BaseModel, found: BaseModel) -> None:
+    if wanted != found:
+        raise ConfigError(
+            f"{start}: {what} of the model to train on from",
+            expected=repr(wanted),
+            found=repr(found),
+            next_step="train without a start: the footage or the size of the model has changed",
+        )
+
+
+def _continue_from(old: LayeredNetwork, network: LayeredNetwork, *, tolerance: float) -> None:
     """Take over the networks of a finished model.
 
     The book is made afresh, so a tile takes over what was learnt of the old tile that looks like it; a tile
     that is new starts fresh.
     """
-    if old.shape.game != network.shape.game or old.shape.architecture != network.shape.architecture:
-        raise ConfigError(
-            f"{source}: model to train on from",
-            expected=f"{network.shape.architecture!r} with {network.shape.game!r}",
-            found=f"{old.shape.architecture!r} with {old.shape.game!r}",
-            next_step="train without a start: the footage or the size of the model has changed",
-        )
     network.mover.load_state_dict(old.mover.state_dict())
     squares = distances(network.book, torch.ones_like(network.book, dtype=torch.bool), old.book)
     nearest = squares.min(dim=1)

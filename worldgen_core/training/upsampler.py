@@ -45,7 +45,12 @@ def train_upsampler(
     run = run_curriculum(
         settings,
         produce,
-        lambda batches: DiamondObjective(denoiser, settings.loss, batches),
+        lambda batches: DiamondObjective(
+            denoiser,
+            settings.loss,
+            batches,
+            sigma_start=settings.upsampler.stage.sampler.sigma_max,
+        ),
         resume=resume,
         progress=progress,
     )
