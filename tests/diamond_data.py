@@ -44,13 +44,14 @@ def diamond_settings(num_steps: int = 6, *, dreams: bool = True) -> DiamondSetti
     )
 
 
-def upsampler_settings(num_steps: int = 6) -> UpsamplerSettings:
+def upsampler_settings(num_steps: int = 6, *, dreams: bool = True) -> UpsamplerSettings:
     """Trains in a moment; 32 x 24 pixels are 11 x 8 at low resolution."""
     denoiser = PixelDenoiserSettings(unet=_unet(1), has_context_noise=False, end_width=None)
     stage = PixelStageSettings(denoiser=denoiser, sampler=SamplerSettings(num_steps=1))
     return UpsamplerSettings(
         upsampler=UpsamplerCardSettings(stage=stage, factor=3),
         phases=make_phases((1, 3, num_steps)),
+        loss=DiamondLossSettings(dreams=dreams),
         loop=TINY_LOOP,
     )
 

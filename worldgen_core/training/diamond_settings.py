@@ -74,7 +74,7 @@ def _upsampler(
 
 
 ONE_STEP = SamplerSettings(num_steps=1, sigma_max=10.0)
-"""Small frames are drawn as training dreamt them."""
+"""Frames are drawn as training dreamt them."""
 CPU_LOSS = DiamondLossSettings(dreams=True, level_share=0.25, context_noise=0.05, change_weight=10.0)
 
 # The CPU sizes: `diamond-small` has about half the channels of `diamond`.
@@ -93,8 +93,9 @@ def smoke(channels: tuple[int, int] = (16, 32)) -> DiamondSettings:
 def upsampler_smoke(channels: tuple[int, int] = (8, 16)) -> UpsamplerSettings:
     """A few seconds."""
     return UpsamplerSettings(
-        upsampler=_upsampler(_small_unet(channels, 1), SamplerSettings(num_steps=1), FEW_STEPS, 4),
+        upsampler=_upsampler(_small_unet(channels, 1), ONE_STEP, FEW_STEPS, 4),
         phases=make_phases((1, 4, 30)),
+        loss=CPU_LOSS,
         loop=smoke_loop(checkpoint_every=15),
     )
 
@@ -110,11 +111,11 @@ def laptop(channels: tuple[int, int] = (48, 96)) -> DiamondSettings:
 
 
 def upsampler_laptop(channels: tuple[int, int] = (16, 32)) -> UpsamplerSettings:
-    """Two and a half minutes of one CPU core with AMX (worked out from steps)."""
+    """A few minutes of one CPU core."""
     return UpsamplerSettings(
-        upsampler=_upsampler(_small_unet(channels, 1), SamplerSettings(num_steps=1), FEW_STEPS, 2),
-        phases=make_phases((1, 8, 800)),
-        loss=DiamondLossSettings(change_weight=10.0),
+        upsampler=_upsampler(_small_unet(channels, 1), ONE_STEP, FEW_STEPS, 2),
+        phases=make_phases((1, 8, 500), (2, 4, 300)),
+        loss=CPU_LOSS,
         loop=LoopSettings(precision="auto"),
     )
 

@@ -20,7 +20,7 @@ from worldgen_core.diffusion.losses import Judged
 from worldgen_core.rows import among, row_share, rows_of
 
 C = TypeVar("C", bound=tuple[Any, ...])
-"""What a prediction depends on: a named tuple of tensors, rows first."""
+"""What a prediction depends on: a named tuple of tensors, rows first, or None."""
 
 Parts = dict[str, list[Tensor]]
 """Losses by name, one a predicted frame; see `new_parts`."""
@@ -58,8 +58,7 @@ class Dreamer(Generic[C]):
         rows, num_rows = rows_of(len(pair), generator)
         num_beside = max(1, round(self.share * num_rows))
         own = rows[rows < num_beside]
-        named: Any = context
-        few = named._make(value[: len(own)].detach() for value in context)
+        few = _each(lambda value: value[: len(own)].detach(), context)
         with among(own, num_beside, generator):
             level = self.random_levels(len(own), generator)
             few = self.beside(few, generator)
@@ -67,7 +66,7 @@ class Dreamer(Generic[C]):
         # One pass for both: all windows from pure noise, then some of them again, from noisy true pictures.
         with among(torch.cat([rows, num_rows + own]), num_rows + num_beside, generator):
             result = self.judge(
-                named._make(torch.cat(values) for values in zip(context, few, strict=True)),
+                _each(lambda value, other: torch.cat([value, other]), context, few),
                 torch.cat([pair, pair[: len(own)]]),
                 torch.cat([torch.zeros_like(pair[:, 1]), pair[: len(own), 1]]),
                 torch.cat([start, level.cpu()]).to(pair.device),
@@ -76,6 +75,13 @@ class Dreamer(Generic[C]):
         parts["dream"].append(row_share(generator) * result.loss[: len(pair)].mean())
         parts["level"].append(result.loss[len(pair) :].sum() / num_beside)
         return result.clean[: len(pair)]
+
+
+def _each(change: Callable[..., Tensor], context: C, *others: C) -> C:
+    """The context with every tensor changed; what is None stays so."""
+    named: Any = context
+    columns = zip(context, *others, strict=True)
+    return named._make(None if values[0] is None else change(*values) for values in columns)
 
 
 def unchanged(context: C, _: torch.Generator) -> C:
