@@ -55,7 +55,7 @@ def smoke() -> GamengenSettings:
 
 
 def laptop() -> GamengenSettings:
-    """A quarter of an hour on one core; draws frames as its training dreamt them (docs/decisions/0009)."""
+    """Half an hour of one core; draws frames as its training dreamt them (docs/decisions/0009)."""
     return GamengenSettings(
         architecture=GamengenNetworkSettings(
             unet=_small_unet((24, 48)),
@@ -65,7 +65,7 @@ def laptop() -> GamengenSettings:
             chance=ChanceSettings(),
         ),
         sampler=DdimSettings(num_steps=1, guidance=1.0),
-        phases=make_phases((1, 16, 310), (2, 10, 230), (4, 8, 160), (8, 5, 115), (12, 4, 90)),
+        phases=make_phases((1, 16, 480), (2, 10, 355), (4, 8, 247), (8, 5, 178), (12, 4, 139)),
         loss=CPU_LOSS,
         loop=LoopSettings(
             warmup_steps=20, ema_decay=0.98, num_threads=1, checkpoint_every=50, precision="auto"
