@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 NUM_PAST = 2
-"""Frames before the predicted one that a diffusion model's head sees: with one of them, 70 % of the deaths of
+"""Frames before the predicted one that a diffusion model's head sees: with one of them, 66 % of the deaths of
 Flappy Bird were found at 0.3 % false ones, with two 80 % (docs/decisions/0003)."""
 RARE_END_LOGIT = 6.0
 """Places vote by log-sum-exp; taking this off makes a fresh head say "rarely"."""

@@ -98,10 +98,8 @@ class DiamondObjective:
         """Judge the prediction of pair[:, 1], which follows pair[:, 0], and return what is to be fed back."""
         if self._settings.dreams:
             return self._denoiser.finish(self._dreamer.one_frame(context, pair, generator, parts))
-        level = self._random_levels(len(pair), generator).to(pair.device)
-        result = self._judge(context, pair, pair[:, 1], level, generator)
-        parts["level"].append(row_share(generator) * result.loss.mean())
-        return self._denoiser.finish(result.clean.detach())
+        estimate = self._dreamer.noisy_frame(context, pair, generator, parts)
+        return self._denoiser.finish(estimate.detach())
 
     def _random_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
         return training_sigma(num_rows, self._denoiser.settings.edm, generator, torch.device("cpu"))

@@ -37,7 +37,7 @@ def new_parts() -> Parts:
 
 @dataclass(frozen=True)
 class Dreamer(Generic[C]):
-    """Dreams one frame of each window, and judges some windows beside it."""
+    """Makes one frame of each window: dreamt, with some windows judged beside it, or from the truth."""
 
     judge: Callable[[C, Tensor, Tensor, Tensor, torch.Generator], Judged]
     """Called with context, pair, what is hidden under noise, its level, generator: judges the prediction of
@@ -49,7 +49,7 @@ class Dreamer(Generic[C]):
     share: float
     """Which share of the windows is judged at random levels, too; at least one is."""
     beside: Callable[[C, torch.Generator], C]
-    """What those windows see of their context."""
+    """What windows at random levels see of their context."""
 
     def one_frame(
         self, context: C, pair: Float32[Tensor, "b 2 c h w"], generator: torch.Generator, parts: Parts
@@ -75,6 +75,15 @@ class Dreamer(Generic[C]):
         parts["dream"].append(row_share(generator) * result.loss[: len(pair)].mean())
         parts["level"].append(result.loss[len(pair) :].sum() / num_beside)
         return result.clean[: len(pair)]
+
+    def noisy_frame(
+        self, context: C, pair: Float32[Tensor, "b 2 c h w"], generator: torch.Generator, parts: Parts
+    ) -> Float32[Tensor, "b c h w"]:
+        """Return pair[:, 1] as estimated from itself under noise, the published way; `parts` gets `level`."""
+        level = self.random_levels(len(pair), generator).to(pair.device)
+        result = self.judge(self.beside(context, generator), pair, pair[:, 1], level, generator)
+        parts["level"].append(row_share(generator) * result.loss.mean())
+        return result.clean
 
 
 def _each(change: Callable[..., Tensor], context: C, *others: C) -> C:

@@ -22,7 +22,7 @@ from worldgen_core.models.gamengen_network import (
 )
 from worldgen_core.rows import normal, row_share, take_part, uniform
 from worldgen_core.training.chance_loss import tell_guides
-from worldgen_core.training.dreaming import Dreamer, Parts, new_parts, total
+from worldgen_core.training.dreaming import Dreamer, new_parts, total
 from worldgen_core.training.gamengen_settings import GamengenLossSettings
 from worldgen_core.training.latent_windows import LatentBatch
 
@@ -65,7 +65,7 @@ class GamengenObjective:
             act = batch.act[:, t - num_context : t]
             context = self._context(torch.stack(window, dim=1), act, guides, generator)
             pair = batch.z[:, t - 1 : t + 1]
-            make = self._dreamer.one_frame if dreams else self._teach
+            make = self._dreamer.one_frame if dreams else self._dreamer.noisy_frame
             made = make(context, pair, generator, parts)
             parts["end"].append(row_share(generator) * self._end_loss(context, made, batch.end[:, t]))
             window = [*window[1:], made if dreams else batch.z[:, t]]
@@ -78,19 +78,6 @@ class GamengenObjective:
         noise = normal(z.shape, generator).to(z.device)
         noisy = z + deviation[:, None, None, None, None] * noise
         return GamengenContext(noisy, act, self._network.bucket(deviation), guides)
-
-    def _teach(
-        self,
-        context: GamengenContext,
-        pair: Tensor,
-        generator: torch.Generator,
-        parts: Parts,
-    ) -> Tensor:
-        """Judge predictions of pair[:, 1] at random levels; return the estimates."""
-        level = self._random_levels(len(pair), generator)
-        result = self._judge(self._dropped(context, generator), pair, pair[:, 1], level, generator)
-        parts["level"].append(row_share(generator) * result.loss.mean())
-        return result.clean
 
     def _random_levels(self, num_rows: int, generator: torch.Generator) -> Tensor:
         return (uniform((num_rows,), generator) * self._num_levels).long()
