@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.latent_data import TINY_CHANCE, TINY_LOOP
+from tests.latent_data import TINY_CHANCE, TINY_FIT, TINY_LOOP
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStageSettings
@@ -40,6 +40,7 @@ def diamond_settings(num_steps: int = 6, *, dreams: bool = True) -> DiamondSetti
         ),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=DiamondLossSettings(dreams=dreams, context_noise=0.05, change_weight=1.0 if dreams else 0.0),
+        prior=TINY_FIT,
         loop=TINY_LOOP,
     )
 

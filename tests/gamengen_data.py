@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.latent_data import TINY_CHANCE, TINY_LOOP
+from tests.latent_data import TINY_CHANCE, TINY_FIT, TINY_LOOP
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.chance import no_guides
 from worldgen_core.models.gamengen_network import GamengenContext, GamengenNetwork
@@ -31,6 +31,7 @@ def gamengen_settings(num_steps: int = 6) -> GamengenSettings:
         sampler=DdimSettings(num_steps=2),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=GamengenLossSettings(dreams=True, change_weight=1.0),
+        prior=TINY_FIT,
         loop=TINY_LOOP,
     )
 

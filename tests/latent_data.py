@@ -16,6 +16,7 @@ from worldgen_core.models.latent_space import AutoencoderCard, KlArchitecture, L
 from worldgen_core.progress import silent
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
+from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.latents import encode_latents
@@ -34,6 +35,7 @@ TINY_DENOISER = LatentDenoiserSettings(
     has_position_map=True,
     end_width=4,
 )
+TINY_FIT = PriorFitSettings(num_examples=20, unroll=2, num_windows=4, batch_size=8, num_steps=4)
 TINY_CHANCE = ChanceSettings(size=2, num_mixture=3, columns=1)
 TINY_WITH_CHANCE = TINY_DENOISER.model_copy(update={"chance": TINY_CHANCE})
 
@@ -59,6 +61,7 @@ def diamond_vae_settings(num_steps: int = 6) -> DiamondVaeSettings:
         sampler=SamplerSettings(num_steps=2, sigma_min=0.5),
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=DiamondVaeLossSettings(dreams=True, context_noise=0.1, change_weight=1.0),
+        prior=TINY_FIT,
         loop=TINY_LOOP,
     )
 

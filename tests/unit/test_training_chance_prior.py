@@ -20,6 +20,7 @@ from worldgen_core.training.chance_prior import (
 )
 from worldgen_core.training.clip_batches import ClipSampler
 from worldgen_core.training.direct import train_direct
+from worldgen_core.training.direct_chance import direct_dreams
 
 NUM_CONTEXT = 4
 
@@ -37,7 +38,8 @@ def sampler_of(folder: Path) -> ClipSampler:
 
 def collected(network: DirectNetwork, sampler: ClipSampler, **changes: int) -> PriorExamples:
     settings = PriorFitSettings(num_examples=30, unroll=3, num_windows=4).model_copy(update=changes)
-    return collect_examples(network, sampler, settings, tiny_settings().loop, seed=5)
+    dreams = direct_dreams(network, sampler, settings)
+    return collect_examples(dreams, settings, tiny_settings().loop, device=torch.device("cpu"), seed=5)
 
 
 def test_examples_are_as_many_as_asked_and_pure_in_the_seed(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_the_loss_is_the_density_of_the_encoded_chance(tmp_path: Path) -> None:
     network, sampler = tiny_network(), sampler_of(tmp_path)
     examples = collected(network, sampler)
     certain = examples._replace(log_std=torch.full_like(examples.log_std, -30.0))
-    objective = PriorObjective(network, PriorFitSettings(batch_size=16), certain)
+    objective = PriorObjective(network.prior, PriorFitSettings(batch_size=16), certain)
     loss = objective.loss(0, torch.Generator().manual_seed(3))["loss"]
     rows = torch.randint(30, (16,), generator=torch.Generator().manual_seed(3))
     expected = -network.prior.mixture(certain.seen[rows].float()).log_prob(certain.mean[rows]).mean()

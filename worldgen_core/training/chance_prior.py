@@ -8,18 +8,21 @@ the truth, and the prior learns what it will see at play: dreamt frames on one s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from worldgen_core.models.blocks import space_to_depth
-from worldgen_core.models.direct_network import DirectNetwork
-from worldgen_core.ranges import to_unit
+from worldgen_core.models.card import fill
+from worldgen_core.models.chance import ChancePrior
+from worldgen_core.progress import Progress
 from worldgen_core.rows import normal, row_share, split_rows
+from worldgen_core.seeds import derive_seed
 from worldgen_core.threads import cpu_threads
-from worldgen_core.training.clip_batches import ClipSampler
+from worldgen_core.training.loop import run_training
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
 from worldgen_core.training.precision import Precision
 
@@ -68,13 +71,47 @@ class PriorExamples(NamedTuple):
     log_std: Tensor
 
 
+Dreams = Callable[[int, torch.Generator], list[PriorExamples]]
+"""Dreams one batch of recorded play, named by its number: the examples of each dreamt frame."""
+
+
+def fit_prior(
+    prior: ChancePrior,
+    dreams: Dreams,
+    settings: PriorFitSettings,
+    loop: LoopSettings,
+    *,
+    seed: int,
+    resume: Path,
+    progress: Progress,
+) -> None:
+    """Fit the prior of a finished network, in place, to what `dreams` of that network show.
+
+    `loop` and `seed` are those of the training before it. Raises: as `run_training`.
+    """
+    seed = derive_seed(seed, "prior")
+    device = next(prior.parameters()).device
+    examples = collect_examples(dreams, settings, loop, device=device, seed=seed)
+    run = run_training(
+        PriorObjective(prior, settings, examples),
+        settings.loop(loop),
+        seed=seed,
+        num_steps=settings.num_steps,
+        num_frames_at=lambda _: settings.batch_size,
+        resume=resume,
+        progress=progress,
+        label="examples of chance",
+    )
+    fill(prior, run.weights, source="the prior's fit")
+
+
 class PriorObjective:
     """Minus the log density of encoded chance, given dreamt frames."""
 
-    def __init__(self, network: DirectNetwork, settings: PriorFitSettings, examples: PriorExamples) -> None:
-        self.module: nn.Module = network.prior
+    def __init__(self, prior: ChancePrior, settings: PriorFitSettings, examples: PriorExamples) -> None:
+        self.module: nn.Module = prior
         self.matrices: list[nn.Parameter] = []
-        self._prior, self._settings, self._examples = network.prior, settings, examples
+        self._prior, self._settings, self._examples = prior, settings, examples
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002  # drawn by the generator, which is seeded with the step
         """The loss of one batch, in nats a frame."""
@@ -90,48 +127,19 @@ class PriorObjective:
 
 @torch.no_grad()
 def collect_examples(
-    network: DirectNetwork,
-    sampler: ClipSampler,
-    settings: PriorFitSettings,
-    loop: LoopSettings,
-    *,
-    seed: int,
+    dreams: Dreams, settings: PriorFitSettings, loop: LoopSettings, *, device: torch.device, seed: int
 ) -> PriorExamples:
     """Dream along recorded play and keep what the prior sees and what the encoder finds at every frame.
 
-    It dreams on the threads and in the precision of `loop`. Frames after the end of a life do not count.
-    Deterministic in seed, data, weights, threads and precision.
+    It dreams on the threads and in the precision of `loop`. Deterministic in seed, data, weights, threads and
+    precision.
     """
     generator = torch.Generator().manual_seed(seed)
-    device = network.background.device
     parts: list[PriorExamples] = []
+    index = 0
     with cpu_threads(loop.num_threads), Precision(loop.precision, device).autocast():
         while sum(len(part.seen) for part in parts) < settings.num_examples:
-            parts += _dream(network, sampler, settings, len(parts) // settings.unroll, generator)
+            parts += dreams(index, generator)
+            index += 1
     seen, mean, log_std = (torch.cat(column)[: settings.num_examples] for column in zip(*parts, strict=True))
     return PriorExamples(seen, mean, log_std)
-
-
-def _dream(
-    network: DirectNetwork,
-    sampler: ClipSampler,
-    settings: PriorFitSettings,
-    index: int,
-    generator: torch.Generator,
-) -> list[PriorExamples]:
-    """One batch of dreams with chance from the truth: a part for each dreamt frame."""
-    batch = sampler.batch(index, unroll=settings.unroll, batch_size=settings.num_windows)
-    device, first = network.background.device, network.arch.num_context_frames
-    obs = to_unit(batch.obs.to(device)).permute(0, 1, 4, 2, 3)
-    cells = [space_to_depth(obs[:, t], network.arch.block) - network.background for t in range(obs.shape[1])]
-    act, mask = batch.act.to(device), batch.mask.to(device)
-    context, memory = cells[:first], network.start_memory(len(obs))
-    parts: list[PriorExamples] = []
-    for t in range(first, len(cells)):
-        mean, log_std = network.encoder(context[-1], cells[t])
-        seen, is_real = network.prior.seen(context[-1]).half(), mask[:, t]
-        parts.append(PriorExamples(seen[is_real], mean[is_real].float(), log_std[is_real].float()))
-        noise = torch.randn(mean.shape, generator=generator).to(device)
-        out = network(context, act[:, t - first : t], mean + log_std.exp() * noise, memory)
-        context, memory = [*context[1:], out.cells], out.memory
-    return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,8 +28,9 @@ from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
 from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
-from worldgen_core.training.diamond_objective import DiamondObjective
+from worldgen_core.training.diamond_objective import DiamondObjective, PixelBatch
 from worldgen_core.training.diamond_settings import DiamondSettings
+from worldgen_core.training.diffusion_chance import fit_chance
 from worldgen_core.training.finish import write_model
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
@@ -61,19 +63,26 @@ def train_diamond(
         settings = warm(settings)
         take_over(start, settings.model, denoiser)
     denoiser.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
-    produce = low_batches(
-        reader,
-        settings.phases,
-        num_context=denoiser.num_context_frames,
-        seed=settings.seed,
-        low_size=enlarger.low_size,
-    )
-    run = run_curriculum(
+
+    def batches(of: DiamondSettings) -> Callable[[int], PixelBatch]:
+        return low_batches(
+            reader,
+            of.phases,
+            num_context=denoiser.num_context_frames,
+            seed=of.seed,
+            low_size=enlarger.low_size,
+        )
+
+    def objective(drawn: Callable[[int], PixelBatch]) -> DiamondObjective:
+        return DiamondObjective(denoiser, settings.loss, drawn, sigma_start=settings.stage.sampler.sigma_max)
+
+    run = run_curriculum(settings, batches(settings), objective, resume=resume, progress=progress)
+    run = fit_chance(
+        run,
         settings,
-        produce,
-        lambda batches: DiamondObjective(
-            denoiser, settings.loss, batches, sigma_start=settings.stage.sampler.sigma_max
-        ),
+        denoiser,
+        denoiser.chance,
+        lambda short: objective(batches(short)),
         resume=resume,
         progress=progress,
     )

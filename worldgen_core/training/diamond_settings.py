@@ -10,11 +10,12 @@ from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStag
 from worldgen_core.models.upsampler import UpsamplerCardSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_objective import DiamondLossSettings
+from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
 
 
-class DiamondSettings(CurriculumSettings):
+class DiamondSettings(ChanceCurriculum):
     """What `train_diamond` reads."""
 
     model: ModelName = "diamond"
@@ -86,6 +87,7 @@ def smoke(channels: tuple[int, int] = (16, 32)) -> DiamondSettings:
         stage=_denoiser(_small_unet(channels, 4), ONE_STEP, FEW_STEPS, ChanceSettings()),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
+        prior=SMOKE_FIT,
         loop=smoke_loop(checkpoint_every=20),
     )
 

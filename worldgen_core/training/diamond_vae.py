@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,8 +27,9 @@ from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.diffusion_chance import fit_chance
 from worldgen_core.training.finish import write_model
-from worldgen_core.training.latent_windows import continue_from, latent_batches
+from worldgen_core.training.latent_windows import LatentBatch, continue_from, latent_batches
 from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
@@ -60,11 +62,20 @@ def train_diamond_vae(
         settings = warm(settings)
         continue_from(start, settings.model, denoiser, space, autoencoder)
     denoiser.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
-    sigma_start = settings.sampler.sigma_max
-    run = run_curriculum(
+
+    def batches(of: DiamondVaeSettings) -> Callable[[int], LatentBatch]:
+        return latent_batches(of, denoiser.num_context_frames, reader, latent_reader)
+
+    def objective(drawn: Callable[[int], LatentBatch]) -> DiamondVaeObjective:
+        return DiamondVaeObjective(denoiser, settings.loss, drawn, sigma_start=settings.sampler.sigma_max)
+
+    run = run_curriculum(settings, batches(settings), objective, resume=resume, progress=progress)
+    run = fit_chance(
+        run,
         settings,
-        latent_batches(settings, settings.architecture.unet.num_context_frames, reader, latent_reader),
-        lambda batches: DiamondVaeObjective(denoiser, settings.loss, batches, sigma_start=sigma_start),
+        denoiser,
+        denoiser.chance,
+        lambda short: objective(batches(short)),
         resume=resume,
         progress=progress,
     )

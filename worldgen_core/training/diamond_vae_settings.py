@@ -9,11 +9,12 @@ from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
+from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
-from worldgen_core.training.phases import CurriculumSettings, make_phases
+from worldgen_core.training.phases import make_phases
 
 
-class DiamondVaeSettings(CurriculumSettings):
+class DiamondVaeSettings(ChanceCurriculum):
     """What `train_diamond_vae` reads."""
 
     model: ModelName = "diamond-vae"
@@ -60,6 +61,7 @@ def smoke() -> DiamondVaeSettings:
         sampler=SamplerSettings(num_steps=1, sigma_max=20.0),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
+        prior=SMOKE_FIT,
         loop=smoke_loop(checkpoint_every=20),
     )
 

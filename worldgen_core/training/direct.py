@@ -24,14 +24,14 @@ from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress
 from worldgen_core.ranges import to_unit
 from worldgen_core.seeds import derive_seed
-from worldgen_core.training.chance_prior import PriorObjective, collect_examples
+from worldgen_core.training.chance_prior import fit_prior
 from worldgen_core.training.clip_batches import ClipSampler
 from worldgen_core.training.curriculum import run_curriculum
+from worldgen_core.training.direct_chance import direct_dreams
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.finish import write_model
 from worldgen_core.training.launch import in_processes
-from worldgen_core.training.loop import run_training
 from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
 from worldgen_core.training.starting import take_over
@@ -77,7 +77,16 @@ def train_direct(
     )
     fill(network, run.weights, source="the training just finished")
     if settings.prior.num_steps:
-        _fit_prior(settings, network, sampler, resume / "prior", progress)
+        network.eval()
+        fit_prior(
+            network.prior,
+            direct_dreams(network, sampler, settings.prior),
+            settings.prior,
+            settings.loop,
+            seed=settings.seed,
+            resume=resume / "prior",
+            progress=progress,
+        )
     return write_model(
         out,
         model="direct",
@@ -111,26 +120,6 @@ def _fresh_network(
     if background is not None:
         network.background.copy_(space_to_depth(to_unit(picture(background)), arch.block)[0])
     return network
-
-
-def _fit_prior(
-    settings: DirectSettings, network: DirectNetwork, sampler: ClipSampler, resume: Path, progress: Progress
-) -> None:
-    """Fit the finished network's prior to its own dreams, in place."""
-    seed, fit = derive_seed(settings.seed, "prior"), settings.prior
-    network.eval()
-    examples = collect_examples(network, sampler, fit, settings.loop, seed=seed)
-    run = run_training(
-        PriorObjective(network, fit, examples),
-        fit.loop(settings.loop),
-        seed=seed,
-        num_steps=fit.num_steps,
-        num_frames_at=lambda _: fit.batch_size,
-        resume=resume,
-        progress=progress,
-        label="examples of chance",
-    )
-    fill(network.prior, run.weights, source="the prior's fit")
 
 
 def _check_size(arch: DirectArchitecture, height: int, width: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,10 +25,11 @@ from worldgen_core.progress import Progress
 from worldgen_core.seeds import derive_seed
 from worldgen_core.training.chance_loss import chance_of_game
 from worldgen_core.training.curriculum import run_curriculum
+from worldgen_core.training.diffusion_chance import fit_chance
 from worldgen_core.training.finish import write_model
 from worldgen_core.training.gamengen_objective import GamengenObjective
 from worldgen_core.training.gamengen_settings import GamengenSettings
-from worldgen_core.training.latent_windows import continue_from, latent_batches
+from worldgen_core.training.latent_windows import LatentBatch, continue_from, latent_batches
 from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
@@ -62,10 +64,20 @@ def train_gamengen(
         settings = warm(settings)
         continue_from(start, MODEL, network, space, autoencoder)
     network.to(choose_device(settings.loop.device), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing overload
-    run = run_curriculum(
+
+    def batches(of: GamengenSettings) -> Callable[[int], LatentBatch]:
+        return latent_batches(of, network.num_context_frames, reader, latent_reader)
+
+    def objective(drawn: Callable[[int], LatentBatch]) -> GamengenObjective:
+        return GamengenObjective(network, settings.loss, drawn)
+
+    run = run_curriculum(settings, batches(settings), objective, resume=resume, progress=progress)
+    run = fit_chance(
+        run,
         settings,
-        latent_batches(settings, network.num_context_frames, reader, latent_reader),
-        lambda batches: GamengenObjective(network, settings.loss, batches),
+        network,
+        network.chance,
+        lambda short: objective(batches(short)),
         resume=resume,
         progress=progress,
     )

@@ -7,9 +7,10 @@ from pydantic import Field
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
+from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.dream_settings import DreamLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop, smoke_loop
-from worldgen_core.training.phases import CurriculumSettings, make_phases
+from worldgen_core.training.phases import make_phases
 
 
 class GamengenLossSettings(DreamLossSettings):
@@ -23,7 +24,7 @@ class GamengenLossSettings(DreamLossSettings):
     """Share of the predictions that get no past frames, which guidance at play needs."""
 
 
-class GamengenSettings(CurriculumSettings):
+class GamengenSettings(ChanceCurriculum):
     """What `train_gamengen` reads."""
 
     architecture: GamengenNetworkSettings
@@ -50,6 +51,7 @@ def smoke() -> GamengenSettings:
         sampler=DdimSettings(num_steps=1),
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
+        prior=SMOKE_FIT,
         loop=smoke_loop(checkpoint_every=20),
     )
 
