@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -18,6 +19,7 @@ from worldgen_core.errors import ConfigError
 M = TypeVar("M", bound=BaseModel)
 
 
+@cache
 def partial_model(model: type[BaseModel]) -> type[BaseModel]:
     """Make a model with the same fields, each optional and nested ones partial too."""
     fields: dict[str, Any] = {}
