@@ -172,3 +172,25 @@ def test_the_page_fits_a_phone(browser: WebDriver) -> None:
             "return document.getElementById('buttons').getBoundingClientRect().bottom"
         )
         assert bottom <= 844, "picture and buttons are seen without scrolling"
+
+
+LAYOUT = """
+const canvas = document.getElementById('dream'), end = document.getElementById('buttons');
+return [canvas.clientHeight / canvas.height, canvas.height, end.getBoundingClientRect().bottom, innerHeight];
+"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1600, 1200)])
+def test_the_picture_is_as_large_as_whole_pixels_in_view_allow(
+    browser: WebDriver, width: int, height: int
+) -> None:
+    settings = ServerSettings(port=0)
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    with BackgroundServer(make_app(make_theatre(), settings), settings) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: frame(browser) > 5, "frames come")
+        scale, pixels, bottom, room = browser.execute_script(LAYOUT)
+        assert scale == int(scale)
+        assert bottom <= room < bottom + pixels + 20  # 20: the margin below
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -111,8 +111,8 @@ function draw() {
   $("dream-figure").classList.toggle("over", frame.dreamOver);
   $("game-figure").classList.toggle("over", frame.gameOver);
   caption(frame);
-  fit(frame.width, frame.height, Boolean(frame.dream) + Boolean(frame.game));
   strip(frame);
+  fit(frame);
   figures(frame);
   state.paused = frame.isPaused;
   state.over = frame.isEnded;
@@ -139,17 +139,22 @@ function paint(canvas, pixels, width, height) {
   context.putImageData(image, 0, 0);
 }
 
-// Every pixel of the game covers the same whole number of pixels of the screen.
-function fit(width, height, count) {
-  const ratio = devicePixelRatio || 1, isNarrow = innerWidth <= 832;
-  const room = $("screen").clientWidth - (count > 1 ? (isNarrow ? 8 : 24) : 0);
-  const tall = isNarrow ? innerHeight * 0.5 : innerHeight - 260 - ($("strip").hidden ? 0 : 120);
-  const scale = Math.max(1, Math.floor(Math.min((room * ratio) / (width * count), (tall * ratio) / height)));
-  for (const world of ["dream", "game"]) {
-    const style = $(world).style;
-    style.width = `${(width * scale) / ratio}px`;
-    style.height = `${(height * scale) / ratio}px`;
+// Every pixel of the game covers the same whole number of pixels of the screen, as many as leave all in view.
+function fit(frame) {
+  const ratio = devicePixelRatio || 1, shown = [frame.dream && $("dream"), frame.game && $("game")].filter(Boolean);
+  const gaps = parseFloat(getComputedStyle($("screen")).columnGap) * (shown.length - 1);
+  const wide = ($("screen").clientWidth - gaps) / shown.length, tall = innerHeight - heightBeside(shown[0]);
+  const scale = Math.max(1, Math.floor(ratio * Math.min(wide / frame.width, tall / frame.height)));
+  for (const { style } of shown) {
+    style.width = `${(frame.width * scale) / ratio}px`;
+    style.height = `${(frame.height * scale) / ratio}px`;
   }
+}
+
+// What of the page's height, down to the end of the stage, is not the picture's.
+function heightBeside(picture) {
+  const ends = [...$("stage").children].map((part) => part.getBoundingClientRect().bottom + scrollY);
+  return Math.max(...ends) + parseFloat(getComputedStyle($("stage")).paddingBottom) - picture.clientHeight;
 }
 
 function caption(frame) {
