@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from worldgen_core.batch import array_to_tensor
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.ladder.settings import Played
 from worldgen_core.ladder.variants import RoundResults, open_played
+from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.progress import silent
 from worldgen_core.training.diamond_vae import train_diamond_vae
 
@@ -81,6 +83,33 @@ def test_a_network_that_fails_leaves_nothing_rounded() -> None:
         layer(torch.zeros(4, 5))
     third = torch.ones(1) / 3
     assert third.item() != third.half().item()
+
+
+def test_every_network_is_rounded_in_an_opened_model(
+    model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded: list[str] = []
+    dispatch = RoundResults.__torch_dispatch__
+
+    def note(self: RoundResults, func: Any, *args: Any, **named: Any) -> Any:
+        rounded.append(str(func))
+        return dispatch(self, func, *args, **named)
+
+    played = Played(model="diamond-vae", precision="bf16")
+    monkeypatch.setattr(RoundResults, "__torch_dispatch__", note)
+    opened = open_played(model, played)
+    clip = ClipReader(dataset).read("e0", 0, opened.num_context_frames)
+    opened.reset(
+        array_to_tensor(clip.frames[None]), torch.zeros(1, len(clip.frames) - 1, dtype=torch.int64), seed=0
+    )
+    rounded.clear()
+    opened.step(torch.tensor([1]))
+    assert isinstance(opened, TensorDreams)
+    body = sum(isinstance(layer, nn.Conv2d) for layer in opened.slots["unet"].network.modules())
+    decoder = sum(isinstance(layer, nn.Conv2d) for layer in opened.slots["decoder"].network.modules())
+    # Two sampler steps; what attention and a position map do is no convolution.
+    assert sum("conv" in name for name in rounded) >= 2 * body + decoder
+    assert any("addmm" in name or "linear" in name for name in rounded)  # the conditioning
 
 
 def test_a_shorter_float_changes_the_dream_a_little_and_bf16_more(model: Path, dataset: Path) -> None:

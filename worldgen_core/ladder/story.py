@@ -45,7 +45,9 @@ def _smaller(unet: dict[str, Any], upsampler: dict[str, Any] | None = None) -> d
 
 
 _FULL = Played(model="diamond", changes=_card_steps(3, 10))
-_VAE = Played(model="diamond-vae")
+_TWO_STEPS = {"sampler": {"num_steps": 2}}
+"""As the published latent models draw; the laptop's draw in one step of their own."""
+_VAE = Played(model="diamond-vae", changes=_TWO_STEPS)
 _FULL_DECODER = {"distil_decoder": {"is_on": False}}
 _ONE_STEP = {"diamond_vae": {"sampler": {"num_steps": 1}}, **_FULL_DECODER}
 _ONE_STEP_LIGHT = {"diamond_vae": {"sampler": {"num_steps": 1}}, "distil_decoder": {"is_on": True}}
@@ -79,20 +81,25 @@ PUBLISHED = (
         is_aside=True,
         quality=Played(model="diamond", changes=_card_steps(2, 2, "heun")),
     ),
-    Rung(name="2 + 1 steps", model="diamond", changes=_FEW, quality=Played(model="diamond")),
+    Rung(
+        name="2 + 1 steps",
+        model="diamond",
+        changes=_FEW,
+        quality=Played(model="diamond", changes=_card_steps(2, 1)),
+    ),
     Rung(name="fewer channels", model="diamond", changes=_smaller(_CHANNELS)),
     Rung(name="fewer blocks", model="diamond", changes=_smaller(_BLOCKS)),
     Rung(
         name="narrow conditioning",
         model="diamond",
         changes=_smaller(_BLOCKS, _NARROW),
-        quality=Played(model="diamond-small"),
+        quality=Played(model="diamond-small", changes=_card_steps(2, 1)),
     ),
     Rung(
         name="plain autoencoder",
         model="diamond-ae",
         changes=_FULL_DECODER,
-        quality=Played(model="diamond-ae"),
+        quality=Played(model="diamond-ae", changes=_TWO_STEPS),
     ),
     Rung(name="TAESD-shaped VAE", model="diamond-vae", changes=_FULL_DECODER, quality=_VAE),
 )

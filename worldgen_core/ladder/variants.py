@@ -20,12 +20,11 @@ from torch.utils._pytree import tree_map_only
 from worldgen_core.device import choose_device
 from worldgen_core.errors import ConfigError
 from worldgen_core.ladder.settings import NumberName, Played
-from worldgen_core.models.autoencoder import KlAutoencoder
 from worldgen_core.models.card import ModelCard, read_card
 from worldgen_core.models.catalogue import MODEL_MODULES
-from worldgen_core.models.inner_unet import InnerUnet
+from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import WorldModel
-from worldgen_core.models.taesd import Taesd
+from worldgen_core.models.played_unet import PlayedUnet
 from worldgen_core.names import DeviceName
 from worldgen_core.overrides import deep_merge
 
@@ -60,8 +59,8 @@ def _round(model: WorldModel, dtype: torch.dtype, played: Played) -> None:
     if not networks:
         raise ConfigError(
             f"{played.model} in {played.precision}",
-            expected="a model that dreams by diffusion",
-            found="one without such networks",
+            expected="a model whose frames are made by networks alone",
+            found="one that has none to round",
             next_step="play it in float32",
         )
     for network in networks:
@@ -71,14 +70,14 @@ def _round(model: WorldModel, dtype: torch.dtype, played: Played) -> None:
 
 
 def _networks(model: WorldModel) -> Iterator[nn.Module]:
-    """The U-Nets of a model, and what turns its latents into frames."""
+    """The networks of a model as it calls them: its slots', and U-Nets with what conditions them."""
+    if not isinstance(model, TensorDreams):
+        return
+    for slot in model.slots.values():
+        yield slot.network
     for value in vars(model).values():
-        if isinstance(value, nn.Module):
-            for module in value.modules():
-                if isinstance(module, InnerUnet):
-                    yield module
-                elif isinstance(module, KlAutoencoder | Taesd):
-                    yield module.decoder
+        if isinstance(value, PlayedUnet):
+            yield value
 
 
 class RoundResults(TorchDispatchMode):
