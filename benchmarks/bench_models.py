@@ -29,7 +29,7 @@ from worldgen_core.ladder.speed_process import clock_of, time_pieces
 from worldgen_core.ladder.table import frame_seconds
 from worldgen_core.names import ModelName, ProfileName
 from worldgen_core.sizes.table import GAME
-from worldgen_core.sizes.training import Frames, objective_of
+from worldgen_core.sizes.training import NUM_FRAMES, Frames, objective_of
 from worldgen_core.training.optimizers import MuonAdamW
 
 _NUM_STEPS = 5
@@ -114,7 +114,7 @@ def _training(model: ModelName, profile_name: ProfileName, num_threads: int) -> 
         nn.utils.clip_grad_norm_(optimizer.parameters, loop.clip_norm)
         optimizer.step(train_step, 0.0)
         seconds.append(clock() - started_s)
-    return 4 / median(seconds[1:])
+    return NUM_FRAMES / median(seconds[1:])
 
 
 def _operations(rung: Rung) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.names import ModelName
 from worldgen_core.overrides import deep_merge
 from worldgen_core.sizes.budget import within_budget
-from worldgen_core.sizes.training import step_flops, training_flops
+from worldgen_core.sizes.flops import step_flops
+from worldgen_core.sizes.training import training_flops
 
 
 class TwoLayers:
@@ -41,6 +44,32 @@ def test_every_training_of_a_model_is_counted(model: ModelName) -> None:
     assert all(cost > 1e9 for cost in costs.values())
 
 
+def test_trainings_of_a_decoder_and_the_dreams_of_a_prior_count_too() -> None:
+    def costs_with(changes: dict[str, Any]) -> dict[str, int]:
+        return training_flops(
+            make_config("flappy", "smoke", model="diamond-vae", device="cpu", overrides=changes)
+        )
+
+    on = {"finetune_decoder": {"is_on": True}, "distil_decoder": {"is_on": True}}
+    usual, decoders, unfitted = (
+        costs_with({}),
+        costs_with(on),
+        costs_with({"diamond_vae": {"prior": {"num_steps": 0}}}),
+    )
+    assert decoders.items() > usual.items()
+    assert decoders.keys() - usual.keys() == on.keys()
+    assert 0 < usual["diamond_vae"] - unfitted["diamond_vae"] < unfitted["diamond_vae"]
+
+
+def test_the_rows_judged_beside_a_dream_count_in_their_share() -> None:
+    def cost(level_share: float) -> int:
+        changes = {"diamond_vae": {"loss": {"level_share": level_share}, "prior": {"num_steps": 0}}}
+        config = make_config("flappy", "smoke", model="diamond-vae", device="cpu", overrides=changes)
+        return training_flops(config)["diamond_vae"]
+
+    assert cost(0.5) / cost(0.25) == pytest.approx(1.5 / 1.25, rel=0.03)
+
+
 def test_twice_the_budget_is_twice_the_steps_of_everything() -> None:
     config = make_config("flappy", "smoke", model="diamond-vae", device="cpu")
     total = sum(training_flops(config).values())
@@ -48,6 +77,7 @@ def test_twice_the_budget_is_twice_the_steps_of_everything() -> None:
     twice = make_config("flappy", "smoke", model="diamond-vae", device="cpu", overrides=changes)
     assert twice.diamond_vae.num_steps == 2 * config.diamond_vae.num_steps
     assert twice.autoencoder.num_steps == 2 * config.autoencoder.num_steps
+    assert twice.diamond_vae.prior.num_examples == 2 * config.diamond_vae.prior.num_examples
     assert sum(training_flops(twice).values()) == pytest.approx(2 * total)
     assert within_budget(config, float(total)) == {}
     assert deep_merge({"diamond_vae": {"seed": 3}}, changes)["diamond_vae"]["seed"] == 3

@@ -15,8 +15,8 @@ _SAME = 1e-3
 def within_budget(config: Config, budget_flops: float) -> dict[str, Any]:
     """Changes to a configuration's settings after which its trainings together take this many operations.
 
-    An autoencoder's or upsampler's steps and the model's own change by one factor, and so does every phase of
-    a curriculum. Empty where the configuration keeps to the budget as it is.
+    The steps of all trainings change by one factor, those of every phase of a curriculum and the examples of
+    a prior's fit with them. Empty where the configuration keeps to the budget as it is.
     Raises: ConfigError if that leaves a training without a step.
     """
     costs = training_flops(config)
@@ -34,7 +34,12 @@ def _scaled(section: Mapping[str, Any], factor: float, name: str) -> dict[str, A
     if "phases" not in section:
         return {"num_steps": _steps(section["num_steps"], factor, name)}
     phases = section["phases"]
-    return {"phases": [{**phase, "num_steps": _steps(phase["num_steps"], factor, name)} for phase in phases]}
+    changes = {"phases": [{**one, "num_steps": _steps(one["num_steps"], factor, name)} for one in phases]}
+    return changes | ({"prior": _scaled_fit(section["prior"], factor, name)} if "prior" in section else {})
+
+
+def _scaled_fit(fit: Mapping[str, Any], factor: float, name: str) -> dict[str, int]:
+    return {key: _steps(fit[key], factor, f"{name}.prior") for key in ("num_examples", "num_steps")}
 
 
 def _steps(num_steps: int, factor: float, name: str) -> int:

@@ -1,7 +1,8 @@
 """What a training costs in operations, counted without data: a small step, times the frames of all.
 
 A step is run on the meta device, where tensors have shapes and no contents. Backward passes count, and
-gradients through a dream with them; the optimizer does not, whose work is that of the weights alone.
+gradients through a dream with them; the optimizer does not, whose work is that of the weights alone. Of the
+fit of a prior of chance its dreams count, whose frames are a network's; its own passes are a thousandth.
 `layered` is counted as three passes of its networks a window and a move, since its batches are cut from maps
 that only footage can make; most of its work is that of maps, not of networks.
 """
@@ -25,6 +26,8 @@ from worldgen_core.models.latent_denoiser import LatentDenoiser
 from worldgen_core.models.latent_space import build_autoencoder
 from worldgen_core.models.pixel_denoiser import PixelDenoiser
 from worldgen_core.models.upsampler import Upsampler, low_size
+from worldgen_core.sizes.decoder_training import decoder_flops
+from worldgen_core.sizes.flops import META, step_flops
 from worldgen_core.sizes.measure import run_cost
 from worldgen_core.sizes.parts import PARTS_OF, chance_at, latent_chance
 from worldgen_core.training.autoencoder_objective import AutoencoderObjective, AutoencoderWeights
@@ -33,6 +36,7 @@ from worldgen_core.training.diamond_objective import DiamondObjective, PixelBatc
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
+from worldgen_core.training.diffusion_chance import ChanceCurriculum
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.gamengen_objective import GamengenObjective
@@ -42,12 +46,12 @@ from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.training.loop import Objective
 from worldgen_core.training.phases import CurriculumSettings, UnrollPhase
 
-META = "meta"
-"""Torch's device for shapes without contents."""
 PASSES = 3
 """Forward, and twice as much backward."""
-_SMALL = UnrollPhase(unroll=2, batch_size=2, num_steps=1)
-"""A step in which a dream leads on to another frame, and half of the windows is a whole window."""
+_COUNTED = UnrollPhase(unroll=2, batch_size=16, num_steps=1)
+"""A step in which a dream leads on to another frame, and a quarter of the windows is whole windows."""
+NUM_FRAMES = _COUNTED.num_frames
+"""Frames of the step that is counted."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def training_flops(config: Config) -> dict[str, int]:
         found[_section(config, config.train_autoencoder)] = cost
     if config.train_upsampler is not None:
         found[_section(config, config.train_upsampler)] = _upsampler_flops(config.train_upsampler, frames)
-    return found
+    return found | decoder_flops(config, (frames.height, frames.width))
 
 
 def _section(config: Config, settings: BaseModel) -> str:
@@ -80,13 +84,14 @@ def _model_flops(config: Config, frames: Frames) -> int:
     settings = config.train
     if isinstance(settings, LayeredSettings):
         return _layered_flops(config, settings, frames)
-    return _frames_in(settings) * _a_frame(objective_of(config, frames, device=META))
+    objective = objective_of(config, frames, device=META)
+    return _frames_in(settings) * _a_frame(objective) + _prior_flops(settings, objective)
 
 
 def objective_of(config: Config, frames: Frames, *, device: str) -> Objective:
     """What the configured model's training minimises, with an untrained network and black frames.
 
-    A step takes two windows of two frames; not for `layered`.
+    A step takes `NUM_FRAMES` frames; not for `layered`.
     """
     settings = config.train
     if isinstance(settings, DirectSettings):
@@ -105,16 +110,20 @@ def _frames_in(settings: CurriculumSettings) -> int:
 
 def _a_frame(objective: Objective) -> int:
     """Operations of learning from one dreamt frame."""
-    return step_flops(objective) // _SMALL.num_frames
+    return step_flops(objective) // NUM_FRAMES
 
 
-def step_flops(objective: Objective) -> int:
-    """Operations of one training step of networks on the meta device, forward and backward."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        losses = objective.loss(0, torch.Generator().manual_seed(0))
-        losses["loss"].backward()
-    return counter.get_total_flops()
+def _prior_flops(settings: CurriculumSettings, objective: Objective) -> int:
+    """Operations of the dreams to which a prior of chance is fitted at the end; 0 without one."""
+    network = objective.module
+    has_prior = isinstance(network, DirectNetwork) or getattr(network, "chance", None) is not None
+    if not has_prior or not isinstance(settings, DirectSettings | ChanceCurriculum):
+        return 0
+    if not settings.prior.num_steps:
+        return 0
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        objective.loss(0, torch.Generator().manual_seed(0))
+    return settings.prior.num_examples * counter.get_total_flops() // NUM_FRAMES
 
 
 def _direct_objective(settings: DirectSettings, frames: Frames, device: str) -> Objective:
@@ -125,12 +134,12 @@ def _direct_objective(settings: DirectSettings, frames: Frames, device: str) -> 
         network = DirectNetwork(
             arch, num_actions=frames.num_actions, height=frames.height, width=frames.width
         )
-    length = arch.num_context_frames + _SMALL.unroll
+    length = arch.num_context_frames + _COUNTED.unroll
     batch = ClipBatch(
-        obs=_zeros(device, (_SMALL.batch_size, length, frames.height, frames.width, 3), torch.uint8),
-        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
-        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
-        mask=torch.ones(_SMALL.batch_size, length, dtype=torch.bool, device=device),
+        obs=_zeros(device, (_COUNTED.batch_size, length, frames.height, frames.width, 3), torch.uint8),
+        act=_zeros(device, (_COUNTED.batch_size, length), torch.int64),
+        end=_zeros(device, (_COUNTED.batch_size, length), torch.bool),
+        mask=torch.ones(_COUNTED.batch_size, length, dtype=torch.bool, device=device),
     )
     return DirectObjective(network, settings.loss, lambda _: batch)
 
@@ -168,11 +177,11 @@ def _latent_shape(config: Config, frames: Frames) -> tuple[int, int, int]:
 
 
 def _latent_batch(device: str, num_context: int, shape: tuple[int, int, int]) -> LatentBatch:
-    length = num_context + _SMALL.unroll
+    length = num_context + _COUNTED.unroll
     return LatentBatch(
-        z=_zeros(device, (_SMALL.batch_size, length, *shape)),
-        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
-        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
+        z=_zeros(device, (_COUNTED.batch_size, length, *shape)),
+        act=_zeros(device, (_COUNTED.batch_size, length), torch.int64),
+        end=_zeros(device, (_COUNTED.batch_size, length), torch.bool),
     )
 
 
@@ -226,12 +235,12 @@ def _layered_flops(config: Config, settings: LayeredSettings, frames: Frames) ->
 
 
 def _pixel_batch(device: str, num_context: int, size: Sequence[int], *, has_guide: bool) -> PixelBatch:
-    length = num_context + _SMALL.unroll
-    obs = _zeros(device, (_SMALL.batch_size, length, 3, *size))
+    length = num_context + _COUNTED.unroll
+    obs = _zeros(device, (_COUNTED.batch_size, length, 3, *size))
     return PixelBatch(
         obs=obs,
-        act=_zeros(device, (_SMALL.batch_size, length), torch.int64),
-        end=_zeros(device, (_SMALL.batch_size, length), torch.bool),
+        act=_zeros(device, (_COUNTED.batch_size, length), torch.int64),
+        end=_zeros(device, (_COUNTED.batch_size, length), torch.bool),
         guide=obs if has_guide else None,
     )
 
