@@ -122,7 +122,17 @@ def test_fourier_features_have_unit_length_pairs() -> None:
     torch.testing.assert_close(features[:, :5] ** 2 + features[:, 5:] ** 2, torch.ones(2, 5))
 
 
-@pytest.mark.parametrize("changes", [{"depths": (1,)}, {"cond_channels": 18, "num_context_frames": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"depths": (1,)},
+        {"cond_channels": 18, "num_context_frames": 4},
+        {"channels": (0, 16)},
+        {"channels": (100, 200)},
+        {"channels": (96, 112), "attention": (False, False), "has_middle_attention": False},
+        {"channels": (16, 44), "has_group_norm": False},
+    ],
+)
 def test_sizes_that_cannot_be_built_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         settings(**changes)

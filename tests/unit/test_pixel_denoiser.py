@@ -120,6 +120,30 @@ def test_default_keeps_what_lies_between_grey_levels() -> None:
     assert ((cut <= denoised.clamp(-1, 1) + 1e-6) & (cut > denoised.clamp(-1, 1) - GREY_LEVEL - 1e-6)).all()
 
 
+@torch.no_grad()
+def test_context_noise_leaves_guides_alone_and_a_clean_context_is_told_as_such() -> None:
+    denoiser, ctx = network("denoiser", compat="paper"), context("denoiser")
+    seen: list[PixelContext] = []
+    plain = denoiser.raw
+
+    def watch(x: Tensor, c_noise: Tensor, context: PixelContext) -> Tensor:
+        seen.append(context)
+        return plain(x, c_noise, context._replace(obs=context.obs[:, : ctx.obs.shape[1]]))
+
+    denoiser.raw = watch
+    drawing = stage(denoiser, "denoiser/euler churn 0 steps 3")
+    obs = torch.cat([ctx.obs, ctx.obs[:, :1]], dim=1)  # a guide after the past frames
+    for level in (0.3, 0.0):
+        noisy = drawing.model_copy(update={"context_noise": level})
+        draw_frame(denoiser, obs, ctx.act, noisy, lambda shape: torch.ones(1, *shape))
+    first, last = seen[0], seen[-1]
+    assert first.sigma is not None
+    assert last.sigma is not None
+    torch.testing.assert_close(first.obs, torch.cat([ctx.obs + 0.3, ctx.obs[:, :1]], dim=1))
+    assert torch.equal(last.obs, obs)
+    assert (float(first.sigma), float(last.sigma)) == pytest.approx((0.3, denoiser.settings.edm.sigma_min))
+
+
 @pytest.mark.parametrize(("compat", "num_draws"), [("paper", 2), ("diamond", 4)])
 def test_context_noise_is_drawn_once_or_in_every_step(compat: str, num_draws: int) -> None:
     denoiser, draws = network("denoiser", compat=compat), []

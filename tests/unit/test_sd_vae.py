@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,8 +21,14 @@ from worldgen_core.models.autoencoder import FrameAutoencoder
 from worldgen_core.models.latent_space import SdVaeArchitecture, load_latent_space
 from worldgen_core.models.sd_vae import CONFIG_FILE, WEIGHTS_FILE, SdVae, SdVaeSettings, load_sd_vae
 from worldgen_core.progress import silent
+from worldgen_core.rows import Part, part_generator, take_part
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
+
+
+class _Batch(NamedTuple):
+    obs: Tensor
+
 
 TINY = SdVaeSettings(channels=(4, 8), num_blocks=1, num_groups=2)
 
@@ -148,3 +154,19 @@ def test_only_the_decoder_is_tuned_and_the_folder_opens(tmp_path: Path) -> None:
 def test_channels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValidationError, match="no multiples of 32 groups"):
         SdVaeSettings(channels=(128, 200))
+
+
+@torch.no_grad()
+def test_parts_of_a_batch_are_drawn_as_in_the_whole(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    network = load_sd_vae(tmp_path).eval()
+    batch = _Batch(torch.cat([frames(), -frames()]))
+
+    def drawn(index: int, count: int) -> Tensor:
+        generator = part_generator(3, Part(index, count))
+        obs = take_part(batch, generator).obs
+        return network.draw(obs, generator).z
+
+    whole = drawn(0, 1)
+    for index in range(2):
+        torch.testing.assert_close(drawn(index, 2), whole[index::2])

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from worldgen_core.errors import CheckpointError
 from worldgen_core.training.checkpoints import (
     Checkpoint,
     architecture_of,
+    checkpoint_path,
     load_checkpoint,
     load_latest,
     save_checkpoint,
@@ -75,6 +77,13 @@ def test_damaged_newest_is_skipped_with_its_reason(
     with caplog.at_level(logging.WARNING):
         assert _load(tmp_path).train_step == 5
     assert [record.message for record in caplog.records] == ["checkpoint skipped"]
+
+
+def test_a_foreign_file_of_bfloat16_is_refused(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path, 5)
+    save_file({"a": torch.ones(3, dtype=torch.bfloat16), "b": torch.tensor(1.0)}, path)
+    with pytest.raises(CheckpointError, match=path.name):
+        load_checkpoint(path, architecture=ARCHITECTURE)
 
 
 def test_an_empty_folder_means_a_fresh_start(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from worldgen_core.models.load import load_world_model
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent, silent
+from worldgen_core.rows import Part, part_generator
 from worldgen_core.training.attach_decoder import attach_decoder
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings
@@ -173,6 +174,20 @@ def test_the_teacher_is_asked_about_latents_a_little_off() -> None:
     assert asked[0].shape == (2, 2, 1, 1)
     assert (asked[0][:, 0] != 0).all()
     assert (asked[0][:, 1] == 0).all()
+
+
+def test_parts_of_a_batch_add_up_to_the_whole() -> None:
+    torch.manual_seed(0)
+    decoder, full = (torch.nn.ConvTranspose2d(2, 3, 2, stride=2) for _ in range(2))
+    frames = torch.randint(0, 256, (5, 4, 6, 3), dtype=torch.uint8)
+    batch = FrameLatents(frames, torch.randn(5, 2, 2, 3))
+    teacher = Teacher(full, 0.5, 2, torch.full((2, 1, 1), 0.1))
+    foreground = Foreground(torch.zeros(3, 4, 6), 4.0, 0.1)
+    objective = DecoderObjective(decoder, decoder, foreground, lambda _: batch, teacher)
+    whole = objective.loss(0, part_generator(1, Part()))
+    parts = [objective.loss(0, part_generator(1, Part(index, 4))) for index in range(4)]
+    for name, value in whole.items():
+        torch.testing.assert_close(torch.stack([part[name] for part in parts]).sum(), value)
 
 
 def test_foreground_counts_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.diamond_data import diamond_settings
+from tests.gamengen_data import network as gamengen_network
 from tests.trainings import Interrupted, Trainings, interrupt_after
 from tests.unit.test_training_everywhere import assert_same_but_for_rounding, contents
 from worldgen_core.errors import ConfigError
@@ -18,9 +20,14 @@ from worldgen_core.models.pixel_denoiser import PixelDenoiser
 from worldgen_core.progress import EventList, silent
 from worldgen_core.rows import Part, part_generator
 from worldgen_core.training.diamond_objective import DiamondLossSettings, DiamondObjective, PixelBatch
+from worldgen_core.training.gamengen_objective import GamengenObjective
+from worldgen_core.training.gamengen_settings import GamengenLossSettings
+from worldgen_core.training.latent_windows import LatentBatch
 from worldgen_core.training.loop import run_training
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.passes import COMPILING, compiled, recomputed
+
+GAMENGEN_SHAPE = (4, 16, 16)
 
 BATCH = PixelBatch(
     torch.rand(4, 5, 3, 32, 24, generator=torch.Generator().manual_seed(1)) * 2 - 1,
@@ -88,6 +95,25 @@ def test_recomputed_activations_give_the_same_gradients_in_less_memory() -> None
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     assert fewer_bytes < 0.6 * plain_bytes
     assert not [name for module in network.modules() for name in vars(module) if name == "forward"]
+
+
+def test_blocks_of_diffusers_are_recomputed_too() -> None:
+    kept_bytes: list[int] = []
+    gradients: list[list[Tensor]] = []
+    for is_on in (False, True):
+        network = gamengen_network(GAMENGEN_SHAPE).train()
+        batch = LatentBatch(
+            torch.randn(2, 4, *GAMENGEN_SHAPE, generator=torch.Generator().manual_seed(0)),
+            torch.zeros(2, 4, dtype=torch.int64),
+            torch.zeros(2, 4, dtype=torch.bool),
+        )
+        objective = GamengenObjective(network, GamengenLossSettings(dreams=True), lambda _, b=batch: b)
+        with recomputed(network) if is_on else nullcontext(), _Kept() as kept:
+            objective.loss(0, part_generator(0, Part()))["loss"].backward()
+        kept_bytes.append(kept.peak_bytes)
+        gradients.append([weight.grad for weight in network.parameters() if weight.grad is not None])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert kept_bytes[1] < 0.8 * kept_bytes[0]
 
 
 def test_a_part_of_a_batch_takes_less_memory() -> None:

@@ -57,6 +57,30 @@ class InnerUnetSettings(BaseModel):
             raise ValueError("cond_channels must be a multiple of twice num_context_frames")
         return self
 
+    @model_validator(mode="after")
+    def _widths_divide(self) -> InnerUnetSettings:
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {self.channels}: every level needs at least one")
+        attended = {width for width, attends in zip(self.channels, self.attention, strict=True) if attends}
+        attended |= {self.channels[-1]} if self.has_middle_attention else set()
+        wrong = {width for width in attended if width % max(1, width // CHANNELS_PER_HEAD)}
+        if wrong:
+            raise ValueError(f"channels {sorted(wrong)} attend in heads of {CHANNELS_PER_HEAD}: no multiples")
+        normalised = attended | (self._block_widths if self.has_group_norm else set())
+        wrong = {width for width in normalised if width % max(1, width // CHANNELS_PER_GROUP)}
+        if wrong:
+            raise ValueError(
+                f"blocks of {sorted(wrong)} channels, skips included, are normalised in groups of"
+                f" {CHANNELS_PER_GROUP}: no multiples"
+            )
+        return self
+
+    @property
+    def _block_widths(self) -> set[int]:
+        """Channels that come into blocks: of a level, of the one above it, and of both with a skip."""
+        pairs = zip((self.channels[0], *self.channels), self.channels, strict=False)
+        return {width for above, own in pairs for width in (own, above, 2 * own, above + own)}
+
 
 class InnerUnet(nn.Module):
     """Predicts the raw network output F of EDM for the next latent (or frame)."""

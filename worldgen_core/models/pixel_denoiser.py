@@ -165,13 +165,15 @@ def draw_frame(
     Determinism: the same noise, device and dtype give the same bits.
     """
     compat, level = denoiser.settings.compat, stage.context_noise
-    sigma = torch.full((len(obs),), level, device=obs.device) if level else None
+    told, past = _told_level(denoiser, level), min(denoiser.num_context_frames, obs.shape[1])
+    sigma = torch.full((len(obs),), told, device=obs.device) if told else None
     seen = obs
 
     def add_context_noise() -> None:
         nonlocal seen
-        pictures = noise((obs.shape[1] * obs.shape[2], *obs.shape[3:]))
-        seen = seen + level * rearrange(pictures, "b (t c) h w -> b t c h w", t=obs.shape[1])
+        pictures = noise((past * obs.shape[2], *obs.shape[3:]))
+        noisy = seen[:, :past] + level * rearrange(pictures, "b (t c) h w -> b t c h w", t=past)
+        seen = torch.cat([noisy, seen[:, past:]], dim=1)
 
     if level and compat == "paper":
         add_context_noise()
@@ -182,3 +184,14 @@ def draw_frame(
         compat=compat,
         before_step=add_context_noise if level and compat == "diamond" else None,
     )
+
+
+def _told_level(denoiser: PixelDenoiser, level: float) -> float:
+    """The level of noise on its context that a denoiser is told, by its logarithm.
+
+    Of a clean context it is told the least of its training; the authors' code tells 0, which reads as 1.
+    """
+    settings = denoiser.settings
+    if settings.compat == "diamond" or not settings.has_context_noise:
+        return level
+    return max(level, settings.edm.sigma_min)

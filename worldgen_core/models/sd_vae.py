@@ -20,6 +20,7 @@ from worldgen_core.errors import CheckpointError
 from worldgen_core.models.autoencoder import LatentDraw
 from worldgen_core.models.card import fill
 from worldgen_core.models.weights import read_safetensors
+from worldgen_core.rows import normal
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -94,7 +95,7 @@ class SdVae(nn.Module):
         """Return a draw from each frame's distribution, with noise from the CPU on every device."""
         mean, log_variance = self.encoder(obs).float().chunk(2, dim=1)
         log_variance = log_variance.clamp(-30.0, 20.0)  # Stable Diffusion's bounds
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = normal(mean.shape, generator).to(mean.device)
         return LatentDraw(mean + (log_variance / 2).exp() * noise, kl_to_standard_normal(mean, log_variance))
 
     def decode(self, z: Float32[Tensor, "b c h_z w_z"]) -> Float32[Tensor, "b 3 h w"]:

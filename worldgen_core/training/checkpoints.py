@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from worldgen_core.errors import CheckpointError
@@ -49,7 +50,9 @@ def content_of(tensors: Mapping[str, Tensor], *extra: str) -> str:
         digest.update(part.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+        # As bytes: NumPy knows no bfloat16, which a foreign file may hold.
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

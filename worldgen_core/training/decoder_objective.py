@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
+from worldgen_core.rows import among, normal, row_share, rows_of, take_part
 from worldgen_core.training.autoencoder_objective import inner_convolutions, to_channels
 
 Decode = Callable[[Tensor], Tensor]
@@ -70,12 +71,12 @@ class DecoderObjective:
 
     def loss(self, train_step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Decode this step's latents and compare with their frames and with the teacher."""
-        batch, device = self._batches(train_step), self._foreground.median.device
+        batch, device = take_part(self._batches(train_step), generator), self._foreground.median.device
         obs, z = to_channels(batch.frames, device), batch.z.to(device)
-        picture = self._foreground.error(self._decode(z), obs)
+        picture = row_share(generator) * self._foreground.error(self._decode(z), obs)
         if self._teacher is None:
             return {"loss": picture, "picture": picture.detach()}
-        told = self._imitate(self._teacher, z[: self._teacher.num_frames], generator)
+        told = self._imitate(self._teacher, z, generator)
         weight = self._teacher.weight
         return {
             "loss": (1 - weight) * picture + weight * told,
@@ -84,7 +85,15 @@ class DecoderObjective:
         }
 
     def _imitate(self, teacher: Teacher, z: Tensor, generator: torch.Generator) -> Tensor:
-        z = z + teacher.noise * torch.randn(z.shape, generator=generator).to(z.device)
+        """The error on the first frames of the whole batch, of which some may be this part's."""
+        rows, num_rows = rows_of(len(z), generator)
+        asked = min(teacher.num_frames, num_rows)
+        own = rows[rows < asked]
+        if not len(own):
+            return z.new_zeros(())
+        z = z[: len(own)]
+        with among(own, asked, generator):
+            z = z + teacher.noise * normal(z.shape, generator).to(z.device)
         with torch.no_grad():
             wanted = teacher.decode(z).clamp(-1, 1)
-        return self._foreground.error(self._decode(z), wanted)
+        return len(own) / asked * self._foreground.error(self._decode(z), wanted)

@@ -153,7 +153,7 @@ def _paper(channels: tuple[int, ...], depths: tuple[int, ...]) -> DiamondSetting
     unet = InnerUnetSettings(channels=channels, depths=depths, attention=PUBLISHED_LEVELS, cond_channels=2048)
     return DiamondSettings(
         stage=_denoiser(unet, SamplerSettings(num_steps=3), PIXELS),
-        phases=make_phases((4, 128, 240_000)),
+        phases=make_phases((5, 128, 600_000)),
         loop=published_loop(),
     )
 
@@ -169,7 +169,7 @@ def _paper_upsampler(cond_channels: int) -> UpsamplerSettings:
     sampler = SamplerSettings(num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
     return UpsamplerSettings(
         upsampler=_upsampler(unet, sampler, PIXELS, 5),
-        phases=make_phases((1, 32, 240_000)),
+        phases=make_phases((2, 32, 600_000)),
         loop=published_loop(),
     )
 

@@ -28,8 +28,10 @@ from worldgen_core.training.decoders import (
     train_decoder,
     write_figures,
 )
+from worldgen_core.training.launch import in_processes
 
 
+@in_processes
 def distil_decoder(
     settings: DistilDecoderSettings,
     dataset: Path,

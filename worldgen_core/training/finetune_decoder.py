@@ -15,8 +15,10 @@ from worldgen_core.progress import Progress
 from worldgen_core.threads import cpu_threads
 from worldgen_core.training.decoder_settings import FinetuneDecoderSettings
 from worldgen_core.training.decoders import mean_psnr, open_decoder_data, show, train_decoder, write_figures
+from worldgen_core.training.launch import in_processes
 
 
+@in_processes
 def finetune_decoder(
     settings: FinetuneDecoderSettings,
     dataset: Path,

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 COMPILING = "compiling the network"
 """Label of the progress events that tell of the wait."""
 
+DIFFUSERS_BLOCKS = frozenset({"ResnetBlock2D", "Transformer2DModel"})
+"""Blocks of diffusers' networks, by name: importing their classes takes seconds."""
+
 Forward = Callable[..., Any]
 
 
@@ -34,10 +37,11 @@ Forward = Callable[..., Any]
 def recomputed(network: nn.Module) -> Generator[None]:
     """Keep no activations inside the network's blocks: the backward pass computes them again.
 
-    Same results for about a third more time (Chen et al. 2016, arXiv:1604.06174).
-    Raises: ConfigError if the network marks no blocks.
+    Blocks are those that are marked, and diffusers' own. Same results for about a third more time (Chen et
+    al. 2016, arXiv:1604.06174).
+    Raises: ConfigError if the network has no such blocks.
     """
-    blocks = [module for module in network.modules() if isinstance(module, Recomputable)]
+    blocks = [module for module in network.modules() if is_block(module)]
     if not blocks:
         raise ConfigError(
             "loop.checkpoint_activations",
@@ -47,6 +51,11 @@ def recomputed(network: nn.Module) -> Generator[None]:
         )
     with _called_by(blocks, lambda forward: partial(checkpoint, forward, use_reentrant=False)):
         yield
+
+
+def is_block(module: nn.Module) -> bool:
+    """Whether a module is a block that may be computed again."""
+    return isinstance(module, Recomputable) or type(module).__name__ in DIFFUSERS_BLOCKS
 
 
 @contextmanager
