@@ -4,8 +4,10 @@
     .venv/bin/python benchmarks/bench_models.py --profile laptop --threads 1
 
 Networks of a profile's size with random weights and black frames, timed by one core's own clock in turn, so
-that ratios hold on a machine that others use. Play is measured twice: as plain float32 with contiguous
-pictures, and as played: channels_last, and bf16 where the processor multiplies it.
+that ratios hold on a machine that others use. Each network is run twice: as plain float32 with contiguous
+pictures, and in the layout and precision of play: channels_last, and bf16 where the processor multiplies it.
+What play remembers besides, the table of conditioning, is in bench_play.py: there stand whole frames, with an
+error beside each ratio.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prefect import flow
 
@@ -60,7 +60,7 @@ def compare_models(
     Args:
         game: Which game.
         profile: How big everything is.
-        models: Which architectures; empty for the two that a CPU has time for besides the best one.
+        models: Which architectures; empty for all that the game has.
         data: A folder of videos with action files, for games that are known from footage.
         seed: Every stage's randomness derives from it.
         device: Where to train; a named device that is missing is an error.
@@ -74,7 +74,7 @@ def compare_models(
     else:
         make_config(game, profile, data=data)  # refuses footage of a game that is played here
         asked = {}
-    chosen = tuple(models or _usual(game))
+    chosen = tuple(models or _all_models(game))
     given = overrides.model_dump(exclude_unset=True)
 
     def config_of(model: ModelName, changes: Mapping[str, Any]) -> Config:
@@ -134,9 +134,9 @@ def _side_by_side(recipe: str, config: Config, results: Mapping[ModelName, Build
     return store.path(ref) / "side_by_side.png"
 
 
-def _usual(game: GameName) -> tuple[ModelName, ...]:
-    best: tuple[ModelName, ...] = ("layered",) if game in FOOTAGE_GAMES else ()
-    return (*best, "direct", "diamond-vae", "diamond-ae")
+def _all_models(game: GameName) -> tuple[ModelName, ...]:
+    """Every architecture; `layered` learns from footage alone."""
+    return tuple(model for model in get_args(ModelName) if model != "layered" or game in FOOTAGE_GAMES)
 
 
 def _entrant(config: Config, result: BuildResult) -> Entrant:

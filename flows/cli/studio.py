@@ -120,7 +120,7 @@ def compare(
     game: Game,
     profile: Profile = "laptop",
     models: Annotated[
-        str, typer.Option(help="Which models, with commas between; default: those that a CPU has time for.")
+        str, typer.Option(help="Which models, with commas between; default: all of the game.")
     ] = "",
     device: Device = "auto",
     data: Data = "auto",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -131,6 +131,6 @@ class PlainBlock(Recomputable):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return x plus the block's correction."""
         return x + self.conv2(functional.silu(self.conv1(functional.silu(x))))

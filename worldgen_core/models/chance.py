@@ -34,9 +34,9 @@ class ChanceSettings(BaseModel):
 class Mixture(NamedTuple):
     """A mixture of diagonal Gaussians over the chance vector."""
 
-    log_weight: Tensor
-    mean: Tensor
-    log_std: Tensor
+    log_weight: Float32[Tensor, "b k"]
+    mean: Float32[Tensor, "b k z"]
+    log_std: Float32[Tensor, "b k z"]
 
     def log_prob(self, value: Float32[Tensor, "b z"]) -> Float32[Tensor, " b"]:
         """Log density at `value`."""
@@ -66,7 +66,9 @@ class ChanceEncoder(nn.Module):
         self.hidden = nn.Linear(2 * num_channels * height * columns, 64)
         self.output = nn.Linear(64, 2 * size)
 
-    def forward(self, last: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, last: Float32[Tensor, "b c h w"], target: Float32[Tensor, "b c h w"]
+    ) -> tuple[Float32[Tensor, "b z"], Float32[Tensor, "b z"]]:
         """Return mean and log std, looking only at the part where new content may enter."""
         part = torch.cat([last[..., -self.columns :], target[..., -self.columns :]], dim=1)
         mean, log_std = self.output(functional.silu(self.hidden(part.flatten(1)))).float().chunk(2, dim=1)
@@ -89,11 +91,11 @@ class ChancePrior(nn.Module):
         self.hidden = nn.Linear(num_channels * (height * (1 + columns) + width), 64)
         self.output = nn.Linear(64, num_mixture * (1 + 2 * size))
 
-    def forward(self, last: Tensor) -> Mixture:
+    def forward(self, last: Float32[Tensor, "b c h w"]) -> Mixture:
         """Return the mixture from which the chance of the next frame is drawn."""
         return self.mixture(self.seen(last))
 
-    def seen(self, last: Tensor) -> Float32[Tensor, "b f"]:
+    def seen(self, last: Float32[Tensor, "b c h w"]) -> Float32[Tensor, "b f"]:
         """What the prior looks at in the last frame."""
         border = last[..., last.shape[-1] - self.columns :]
         return torch.cat([part.flatten(1) for part in (last.mean(3), last.mean(2), border)], dim=1)

@@ -12,6 +12,7 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,9 +61,9 @@ class DirectArchitecture(BaseModel):
 class StepOutput(NamedTuple):
     """One prediction: cells of frame minus background, termination logit, memory."""
 
-    cells: Tensor
-    end_logit: Tensor
-    memory: Tensor
+    cells: Float[Tensor, "b cells h w"]
+    end_logit: Float32[Tensor, " b"]
+    memory: Float[Tensor, "b m h w"]
 
 
 class DirectNetwork(nn.Module):
@@ -119,11 +120,11 @@ class DirectNetwork(nn.Module):
         convs = [conv for block in blocks for conv in (block.conv1, block.conv2)]  # pyright: ignore
         return [conv.weight for conv in (*convs, self.end.conv1, self.end.conv2)]  # pyright: ignore
 
-    def start_memory(self, num: int) -> Tensor:
+    def start_memory(self, num: int) -> Float32[Tensor, "b m h w"]:
         """The empty memory of a fresh dream."""
         return self.position.new_zeros(num, self.arch.memory, *self.grid)
 
-    def scrolled(self, cells: Tensor) -> Tensor:
+    def scrolled(self, cells: Float[Tensor, "b cells h w"]) -> Float[Tensor, "b cells h w"]:
         """The foreground moved by the usual scroll; what comes in is empty."""
         down, right = self.arch.scroll
         if down == right == 0:
@@ -132,7 +133,9 @@ class DirectNetwork(nn.Module):
         obs = functional.pad(obs, (right, -right, down, -down))
         return space_to_depth(obs, self.arch.block)
 
-    def kept(self, cells: Tensor, keep: Tensor) -> Tensor:
+    def kept(
+        self, cells: Float[Tensor, "b cells h w"], keep: Float[Tensor, "b keep h w"]
+    ) -> Float[Tensor, "b cells h w"]:
         """What stays of the scrolled foreground: one share a pixel, near 1 at the start of training.
 
         An additive correction alone would have to cancel whatever moved otherwise exactly; it left noise
@@ -142,11 +145,16 @@ class DirectNetwork(nn.Module):
         scrolled = self.scrolled(cells).unflatten(1, (self.keep, 3))
         return (scrolled * share[:, :, None]).flatten(1, 2)
 
-    def forward(self, context: list[Tensor], act: Tensor, chance: Tensor, memory: Tensor) -> StepOutput:
-        """Predict the next frame's cells.
+    def forward(
+        self,
+        context: list[Float[Tensor, "b cells h w"]],
+        act: Int64[Tensor, "b t"],
+        chance: Float32[Tensor, "b z"],
+        memory: Float[Tensor, "b m h w"],
+    ) -> StepOutput:
+        """Predict the next frame's cells from those of t = `num_context_frames`, oldest first.
 
-        Shapes: context, `num_context_frames` tensors (b, cells, h, w), oldest first; act (b,
-        num_context_frames), the last one causes the result; chance (b, z); memory (b, m, h, w).
+        act[:, -1] causes the result.
         """
         hot = functional.one_hot(act, self.num_actions).flatten(1).to(chance.dtype)
         condition = self.condition(torch.cat([hot, chance], dim=1))

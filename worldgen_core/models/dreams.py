@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch import Tensor, nn
 
 from worldgen_core.errors import ContextLengthError
@@ -176,6 +176,6 @@ def picture(frames: UInt8[Tensor, "b h w c"], device: torch.device) -> Float32[T
     return rearrange(to_unit(frames.to(device)), "b h w c -> b c h w")
 
 
-def appended(past: Tensor, newest: Tensor) -> Tensor:
+def appended(past: Shaped[Tensor, "b t ..."], newest: Shaped[Tensor, "b ..."]) -> Shaped[Tensor, "b t ..."]:
     """A history with the newest entry added and the oldest dropped; axis 1 is time."""
     return torch.cat([past[:, 1:], newest[:, None]], dim=1)

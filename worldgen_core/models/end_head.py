@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +51,9 @@ def num_recent(num_context_frames: int) -> int:
     return 1 + min(NUM_PAST, num_context_frames)
 
 
-def end_loss(logit: Float32[Tensor, " b"], end: Tensor, death_weight: float) -> Float32[Tensor, " b"]:
+def end_loss(
+    logit: Float32[Tensor, " b"], end: Bool[Tensor, " b"], death_weight: float
+) -> Float32[Tensor, " b"]:
     """Return the cross-entropy of each row; a frame that ends a life counts `death_weight` times."""
     weight = logit.new_tensor(death_weight)
     return functional.binary_cross_entropy_with_logits(

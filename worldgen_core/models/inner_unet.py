@@ -240,7 +240,10 @@ class Stack(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, pairs: Iterator[tuple[Tensor, Tensor]], skips: list[Tensor] | None = None
+        self,
+        x: Float[Tensor, "b c h w"],
+        pairs: Iterator[tuple[Tensor, Tensor]],
+        skips: list[Tensor] | None = None,
     ) -> list[Tensor]:
         """Return the output of every block; each takes the next pair of modulations."""
         outputs: list[Tensor] = []
@@ -271,7 +274,12 @@ class Block(Recomputable):
             else nn.Identity()
         )
 
-    def forward(self, x: Tensor, modulation1: Tensor, modulation2: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Float[Tensor, "b c_in h w"],
+        modulation1: Float[Tensor, "b m1"],
+        modulation2: Float[Tensor, "b m2"],
+    ) -> Float[Tensor, "b c_out h w"]:
         """Return features of the output width."""
         residual = self.project(x)
         x = self.conv1(functional.silu(self.modulate1(x, modulation1)))
@@ -288,7 +296,9 @@ class Modulation(nn.Module):
         self.has_group_norm = has_group_norm
         self.linear = nn.Linear(cond_channels, 2 * width)
 
-    def forward(self, x: Tensor, scale_and_shift: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "b c h w"], scale_and_shift: Float[Tensor, "b two_c"]
+    ) -> Float[Tensor, "b c h w"]:
         """Return the modulated features; scales and shifts, (b, 2 c), are the result of `linear`."""
         if self.has_group_norm:
             x = functional.group_norm(x, self.num_groups, eps=NORM_EPS)
@@ -307,7 +317,7 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Conv2d(width, 3 * width, 1)
         self.out = zero_weight(nn.Conv2d(width, width, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return `x` plus what each place gathered. Axes: k of q/k/v, n heads, d head width."""
         height, normalised = x.shape[2], self.norm(x)
         heads = rearrange(

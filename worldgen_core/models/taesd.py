@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -72,7 +72,7 @@ class LayerList(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c_in h_in w_in"]) -> Float[Tensor, "b c_out h_out w_out"]:
         """Return the last layer's output."""
         return self.layers(x)
 
@@ -86,7 +86,7 @@ class TinyBlock(Recomputable):
             _conv(width, width), nn.ReLU(), _conv(width, width), nn.ReLU(), _conv(width, width)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return features of the same shape."""
         return functional.relu(self.conv(x) + x)
 

@@ -41,7 +41,7 @@ def _small_unet(channels: tuple[int, int], num_context_frames: int) -> InnerUnet
     )
 
 
-PUBLISHED = EdmSettings(loc=-0.5, sigma_min=4e-3, sigma_max=40.0)
+PUBLISHED = EdmSettings(loc=-0.5, sigma_min=4e-3, sigma_max=40.0, sigma_offset_noise=0.2)
 """DIAMOND's training noise, doubled: its levels are for data of deviation 0.5, and latents have 1."""
 FEW_STEPS = EdmSettings(loc=0.5, scale=1.4, sigma_max=40.0)
 """Training noise for sampling in one or two steps: the first of them has to work from noise alone."""
