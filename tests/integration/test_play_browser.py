@@ -124,6 +124,7 @@ def test_models_and_steps_are_switched_while_one_plays(browser: WebDriver) -> No
         assert "counter" in text(browser, "model")
         choose(browser, "model", "stepper")
         until(lambda: "loading stepper" in text(browser, "switching"), "says what is loading")
+        until(lambda: "2 s" in text(browser, "switching"), "and for how long")
         before = frame(browser)
         until(lambda: frame(browser) > before, "the old one goes on meanwhile")
         gate.set()

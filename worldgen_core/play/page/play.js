@@ -37,6 +37,7 @@ function send(message) {
 function lost(code) {
   state.socket = null;
   state.held = [];
+  models.lost();
   state.newest = null; // a hidden tab draws its last frame when it is looked at again, over what is said here
   const reasons = {
     [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
