@@ -12,6 +12,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 
 from tests.chromium import INSTALL, find_chromium
 from tests.play_fakes import make_theatre
+from tests.unit.test_play_server import enter, play_at
 from worldgen_core.play.serve import BackgroundServer
 from worldgen_core.play.server import make_app
 from worldgen_core.play.settings import ServerSettings
@@ -56,6 +57,35 @@ def frame(browser: WebDriver) -> int:
 
 def press(browser: WebDriver, keys: str) -> None:
     browser.find_element("tag name", "body").send_keys(keys)
+
+
+SPY = """
+window.said = [];
+window.WebSocket = class extends WebSocket {
+  constructor(url) { super(url); window.socket = this; }
+  send(text) { window.said.push(JSON.parse(text)); super.send(text); }
+};
+"""
+
+
+@pytest.fixture
+def spied(browser: WebDriver) -> Iterator[WebDriver]:
+    """Pages that keep what they say and their socket."""
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SPY})
+    yield browser
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    settings = ServerSettings(port=0, max_players=1)
+    with BackgroundServer(make_app(make_theatre(), settings), settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def open_page(browser: WebDriver, address: str) -> None:
+    browser.get(f"http://{address}/")
+    until(lambda: frame(browser) > 5, "frames come")
 
 
 def test_the_page_plays(browser: WebDriver) -> None:
@@ -195,3 +225,38 @@ def test_the_picture_is_as_large_as_whole_pixels_in_view_allow(
         assert scale == int(scale)
         assert bottom <= room < bottom + pixels + 20  # 20: the margin below
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_who_waits_says_nothing(spied: WebDriver, address: str) -> None:
+    with play_at(address) as first:
+        enter(first)
+        spied.get(f"http://{address}/")
+        until(lambda: "you are next" in text(spied, "notice-text"), "waits")
+        press(spied, " p")
+        spied.execute_script("window.dispatchEvent(new Event('blur'))")
+        assert spied.execute_script("return window.said") == []
+    until(lambda: frame(spied) > 5, "keeps the place in line")
+
+
+def test_what_the_server_refuses_stays_to_be_read(spied: WebDriver, address: str) -> None:
+    open_page(spied, address)
+    begin = {"type": "begin", "seed": 0, "start": "gone"}
+    spied.execute_script("window.socket.send(JSON.stringify(arguments[0]))", begin)
+    until(lambda: "no such start" in text(spied, "notice-text"), "says why not")
+    before = frame(spied)
+    until(lambda: frame(spied) > before + 20, "plays on")
+    assert "no such start" in text(spied, "notice-text")
+    until(lambda: text(spied, "notice-text") == "", "but not for ever")
+
+
+def test_a_pause_is_no_latency(browser: WebDriver, address: str) -> None:
+    open_page(browser, address)
+    both = "for (const code of ['KeyP', 'Space']) dispatchEvent(new KeyboardEvent('keydown', {code}))"
+    browser.execute_script(both)
+    until(lambda: text(browser, "pause").startswith("Go on"), "paused")
+    press(browser, " ")
+    time.sleep(1)
+    before = frame(browser)
+    press(browser, "p")
+    until(lambda: frame(browser) > before + 10, "goes on")
+    assert text(browser, "latency") == "press a key"

@@ -8,11 +8,13 @@ import { Models } from "./models.js";
 const $ = (id) => document.getElementById(id);
 const UI_KEYS = { KeyP: "pause", KeyN: "step", KeyR: "reset", KeyV: "record", KeyG: "toggle", KeyB: "both", KeyC: "context" };
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
+const WARNING_MS = 5000;
 const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013;
 
 const state = {
-  socket: null, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
+  socket: null, isIn: false, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
   held: [], press: 0, start: null, retries: 0, isOut: false, newest: null, isDrawing: false, shown: 0,
+  notice: "", warning: "", warningTimer: 0,
 };
 const latency = new Latency();
 const models = new Models(send);
@@ -20,7 +22,7 @@ const models = new Models(send);
 // Connection
 
 function connect() {
-  state.isOut = false;
+  state.isOut = state.isIn = false;
   const url = new URL("play" + location.search, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   const socket = new WebSocket(url);
@@ -30,14 +32,16 @@ function connect() {
   state.socket = socket;
 }
 
+// Whoever says something before the greeting loses the place in line.
 function send(message) {
-  if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
+  if (state.isIn && state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
 }
 
 function lost(code) {
   state.socket = null;
   state.held = [];
   models.lost();
+  warn("");
   state.newest = null; // a hidden tab draws its last frame when it is looked at again, over what is said here
   const reasons = {
     [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
@@ -68,11 +72,12 @@ function hear(message) {
   } else if (message.type === "loading") models.loading(message.name);
   else if (message.type === "refused") models.refused(message.text);
   else if (message.type === "recorded") offer(message);
-  else if (message.type === "error") notice(message.text);
+  else if (message.type === "error") warn(message.text);
 }
 
 function greet(hello) {
   state.hello = hello;
+  state.isIn = true;
   state.retries = 0;
   state.newest = null;
   state.shown = 0;
@@ -115,6 +120,7 @@ function draw() {
   strip(frame);
   fit(frame);
   figures(frame);
+  if (frame.isPaused && !state.paused) latency.forget();
   state.paused = frame.isPaused;
   state.over = frame.isEnded;
   setRecording(frame.isRecording);
@@ -188,7 +194,17 @@ function figures(frame) {
 }
 
 function notice(text) {
-  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
+  state.notice = text;
+  const shown = state.warning || text;
+  if ($("notice-text").textContent !== shown) $("notice-text").textContent = shown;
+}
+
+// Stays for a while over what each frame has to say.
+function warn(text) {
+  clearTimeout(state.warningTimer);
+  state.warning = text;
+  if (text) state.warningTimer = setTimeout(warn, WARNING_MS, "");
+  notice(state.notice);
 }
 
 // Keys: the newest key that is still down counts.
@@ -197,7 +213,7 @@ function press(action) {
   if (comeBack()) return;
   state.held = [...state.held.filter((other) => other !== action), action];
   state.press += 1;
-  latency.pressed(state.press, performance.now());
+  if (!state.paused && !state.over) latency.pressed(state.press, performance.now());
   send({ type: "hold", action, press: state.press });
 }
 
