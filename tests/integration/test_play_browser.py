@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.webdriver import WebDriver
 
 from tests.chromium import INSTALL, find_chromium
@@ -260,3 +261,63 @@ def test_a_pause_is_no_latency(browser: WebDriver, address: str) -> None:
     press(browser, "p")
     until(lambda: frame(browser) > before + 10, "goes on")
     assert text(browser, "latency") == "press a key"
+
+
+def walk_to(browser: WebDriver, name: str) -> None:
+    """Press Tab until a control has the focus."""
+    for _ in range(60):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        if browser.execute_script("return document.activeElement.id") == name:
+            return
+    raise AssertionError(f"{name} is out of reach")
+
+
+def keys(browser: WebDriver, *words: str) -> None:
+    """Press keys wherever the focus is."""
+    ActionChains(browser).send_keys(*words).perform()
+
+
+def test_every_control_works_by_keyboard_alone(spied: WebDriver, address: str) -> None:
+    open_page(spied, address)
+    walk_to(spied, "pause")
+    keys(spied, " ")
+    until(lambda: text(spied, "pause").startswith("Go on"), "Space presses a button")
+    keys(spied, Keys.ENTER)
+    until(lambda: text(spied, "pause").startswith("Pause"), "and so does Enter")
+    walk_to(spied, "speed")
+    keys(spied, Keys.ARROW_UP)
+    until(lambda: text(spied, "speed-text") == "110 %", "an arrow moves the slider")
+    walk_to(spied, "context")
+    keys(spied, " ")
+    until(lambda: spied.find_elements("css selector", "#strip canvas"), "Space ticks a box")
+    assert pixel(spied, "dream")[0] == 0, "the game has got none of these keys"
+    keys(spied, Keys.ESCAPE, " ")
+    until(lambda: pixel(spied, "dream")[0] == 1, "Escape gives the keys back")
+    unnamed = "canvas:not([role=img][aria-label])"
+    assert spied.find_elements("css selector", unnamed) == []
+
+
+def test_after_a_click_keys_belong_to_the_game(browser: WebDriver, address: str) -> None:
+    open_page(browser, address)
+    for name in ("context", "speed", "reset"):
+        browser.find_element("id", name).click()
+    browser.find_element("xpath", "//label[contains(., 'what the model sees')]/span").click()
+    until(lambda: pixel(browser, "dream")[0] == 0, "begins anew")
+    keys(browser, " ")
+    until(lambda: pixel(browser, "dream")[0] == 1, "Space flaps")
+    assert not browser.find_element("id", "context").is_selected()
+    browser.find_element("id", "seed").click()
+    keys(browser, Keys.END, "7")
+    assert (browser.find_element("id", "seed").get_attribute("value") or "").endswith("7")
+    browser.find_element("id", "screen").click()
+    keys(browser, "c")
+    until(lambda: browser.find_element("id", "context").is_selected(), "the picture takes them back")
+
+
+def test_a_key_let_go_in_a_field_is_let_go(spied: WebDriver, address: str) -> None:
+    open_page(spied, address)
+    ActionChains(spied).key_down(" ").perform()
+    spied.execute_script("document.getElementById('seed').focus()")
+    ActionChains(spied).key_up(" ").perform()
+    holds = "return window.said.filter(({type}) => type === 'hold').map(({action}) => action)"
+    until(lambda: spied.execute_script(holds) == [1, 0], "the server is told")

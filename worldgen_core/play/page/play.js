@@ -176,7 +176,10 @@ function strip(frame) {
   while (box.children.length > frame.context.length) box.lastChild.remove();
   while (box.children.length < frame.context.length) {
     const figure = document.createElement("figure");
-    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", "a frame that the model sees");
+    figure.append(canvas, document.createElement("figcaption"));
     box.append(figure);
   }
   frame.context.forEach(({ pixels, action }, i) => {
@@ -229,12 +232,19 @@ function comeBack() {
   return true;
 }
 
-const isTyping = ({ target }) => target.matches?.("input[type=number], select") ?? false;
+const TYPING = "input[type=number], select";
+const CONTROLS = ":is(aside, #buttons, #views, #saved) :is(button, input, a):focus-visible";
+const CONTROL_KEYS = /^(Space|Enter|NumpadEnter|Arrow.*)$/;
+const isTyping = ({ target }) => target.matches?.(TYPING) ?? false;
+// Who has walked to a control with Tab works it with these keys; Escape gives them back to the game.
+const isWorking = ({ target, code }) => CONTROL_KEYS.test(code) && (target.matches?.(CONTROLS) ?? false);
 
 addEventListener("keydown", (event) => {
+  if (event.code === "Escape" && event.target.matches?.(CONTROLS)) return event.target.blur();
   if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isWorking(event) && !state.isOut) return;
   const action = state.hello?.keymap[event.code];
-  // A button that has the focus must not be pressed by a key of the game.
+  // A button that was clicked must not be pressed by a key of the game.
   if (action !== undefined || event.code in UI_KEYS) event.preventDefault();
   if (event.repeat) return;
   if (action !== undefined) press(action);
@@ -244,10 +254,18 @@ addEventListener("keydown", (event) => {
 
 addEventListener("keyup", (event) => {
   const action = state.hello?.keymap[event.code];
-  if (action === undefined || isTyping(event)) return;
+  if (!state.held.includes(action)) return;
   event.preventDefault();
   release(action);
 });
+
+// After a click the keys are the game's; a field to type in keeps them.
+let isPointing = false;
+addEventListener("pointerdown", () => { isPointing = true; }, true);
+addEventListener("keydown", () => { isPointing = false; }, true);
+for (const end of ["click", "change"]) {
+  addEventListener(end, (event) => isPointing && !isTyping(event) && document.activeElement?.blur());
+}
 
 addEventListener("blur", () => {
   state.held = [];
