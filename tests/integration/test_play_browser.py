@@ -321,3 +321,11 @@ def test_a_key_let_go_in_a_field_is_let_go(spied: WebDriver, address: str) -> No
     ActionChains(spied).key_up(" ").perform()
     holds = "return window.said.filter(({type}) => type === 'hold').map(({action}) => action)"
     until(lambda: spied.execute_script(holds) == [1, 0], "the server is told")
+
+
+def test_a_seed_that_is_none_ends_no_session(browser: WebDriver, address: str) -> None:
+    open_page(browser, address)
+    browser.execute_script("document.getElementById('seed').value = '-1.5'")
+    browser.find_element("css selector", "#starts button").click()
+    until(lambda: frame(browser) < 5, "begins at the held-out start")
+    until(lambda: frame(browser) > 20, "and plays on")

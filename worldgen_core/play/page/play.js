@@ -8,7 +8,6 @@ import { Models } from "./models.js";
 const $ = (id) => document.getElementById(id);
 const UI_KEYS = { KeyP: "pause", KeyN: "step", KeyR: "reset", KeyV: "record", KeyG: "toggle", KeyB: "both", KeyC: "context" };
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
-const WARNING_MS = 5000;
 const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013;
 
 const state = {
@@ -203,6 +202,7 @@ function notice(text) {
 }
 
 // Stays for a while over what each frame has to say.
+const WARNING_MS = 5000;
 function warn(text) {
   clearTimeout(state.warningTimer);
   state.warning = text;
@@ -319,7 +319,8 @@ function saySpeed() {
 
 function begin(start) {
   state.start = start;
-  send({ type: "begin", seed: Number($("seed").value) || 0, start });
+  const seed = $("seed").validity.valid ? Number($("seed").value) : 0; // what is no seed is no message either
+  send({ type: "begin", seed, start });
   for (const button of $("starts").children) button.setAttribute("aria-pressed", button.dataset.start === start);
 }
 
