@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
@@ -29,7 +33,7 @@ def find_model(game: str, dataset_name: str | None, artifact: str) -> Found:
     """The named artifact, else the champion, else the newest model of the game.
 
     `dataset_name` narrows the last two to models of that dataset.
-    Raises: StorageError that says what to build.
+    Raises: StorageError that says what to build; ConfigError if the artifact is a model of another game.
     """
     from storage.champions import newest_champion
     from storage.location import open_store
@@ -38,6 +42,7 @@ def find_model(game: str, dataset_name: str | None, artifact: str) -> Found:
     champion = newest_champion(store.root, game, dataset_name)
     if artifact:
         manifest, standing = store.resolve(artifact), "the model"
+        _require_model_of(game, store.path(manifest.ref), artifact)
     elif champion is not None:
         manifest, standing = store.manifest(champion.model), f"the champion of {game}"
     else:
@@ -63,15 +68,54 @@ def find_options(found: Found) -> list[ModelOption]:
         manifest.key_parts.inputs.get("model"): manifest.notes.get("frames_per_s")
         for manifest in store.manifests("benchmark")
     }
-    others = [manifest for manifest in store.manifests("train_model") if manifest.key != first.key]
+    others = [manifest for manifest in _newest_models(store) if manifest.ref != first.ref]
     options: list[ModelOption] = []
-    for manifest in [first, *reversed(others)]:
-        folder = store.path(manifest.ref)
-        card = read_card(folder)
+    for manifest, card in [(first, own), *_with_cards(store, others)]:
         if _plays_the_same(card, own):
-            standing = "champion" if manifest.key in champions else ""
+            folder, standing = store.path(manifest.ref), _standing(manifest, champions)
             options.append(_option(manifest, folder, card, standing, speeds.get(manifest.digest)))
     return options[:MAX_MODELS]
+
+
+def _newest_models(store: ArtifactStore) -> list[Manifest]:
+    """Every model that is there, newest first."""
+    models = [manifest for stage in MODEL_STAGES for manifest in store.manifests(stage)]
+    # Of two made in one second, the later in a build comes first.
+    return sorted(models, key=lambda manifest: manifest.created_at)[::-1]
+
+
+def _with_cards(store: ArtifactStore, models: Iterable[Manifest]) -> Iterator[tuple[Manifest, ModelCard]]:
+    """Models and their cards, without those whose card cannot be read: nobody has asked for them."""
+    from worldgen_core.errors import CheckpointError
+    from worldgen_core.models.card import read_card
+
+    for manifest in models:
+        try:
+            yield manifest, read_card(store.path(manifest.ref))
+        except CheckpointError as error:
+            _warn_once(
+                f"left out: {error.what}: {error.found}; `worldgen artifacts verify` says what mends it"
+            )
+
+
+@cache
+def _warn_once(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _require_model_of(game: str, folder: Path, artifact: str) -> None:
+    from worldgen_core.config import games_of
+    from worldgen_core.errors import ConfigError
+    from worldgen_core.models.card import read_card
+
+    card = read_card(folder)
+    if card.game not in games_of(game):
+        raise ConfigError(
+            f"--model {artifact}",
+            expected=f"a model of {game}",
+            found=f"a {card.model} model of {card.game}",
+            next_step=f"name a model of {game}, or leave --model away: its champion or newest model is taken",
+        )
 
 
 def _plays_the_same(card: ModelCard, other: ModelCard) -> bool:
@@ -80,6 +124,13 @@ def _plays_the_same(card: ModelCard, other: ModelCard) -> bool:
         (one.game, one.action_names, one.height, one.width, one.dataset.get("name")) for one in (card, other)
     )
     return ours == theirs
+
+
+def _standing(manifest: Manifest, champions: set[str]) -> str:
+    """What tells a model from others of its name, if anything."""
+    is_light = bool(manifest.metrics.get("is_light"))
+    words = ("champion" if manifest.key in champions else "", "light decoder" if is_light else "")
+    return ", ".join(filter(None, words))
 
 
 def _option(
@@ -101,24 +152,16 @@ def _option(
 def _newest_model(store: ArtifactStore, game: str, dataset_name: str | None) -> Manifest:
     from storage.errors import StorageError
     from worldgen_core.config import games_of
-    from worldgen_core.models.card import read_card
 
-    models = [manifest for stage in MODEL_STAGES for manifest in store.manifests(stage)]
-    models.sort(key=lambda manifest: manifest.created_at)
-    cards = [(manifest, read_card(store.path(manifest.ref))) for manifest in models]
-    found = [
-        manifest
-        for manifest, card in cards
-        if card.game in games_of(game) and dataset_name in (None, card.dataset["name"])
-    ]
-    if not found:
-        raise StorageError(
-            f"no model of {game}" + (f", dataset {dataset_name}" if dataset_name else ""),
-            expected="a trained model",
-            found=f"none in {store.root}",
-            next_step=f"worldgen build {game}",
-        )
-    return found[-1]
+    for manifest, card in _with_cards(store, _newest_models(store)):
+        if card.game in games_of(game) and dataset_name in (None, card.dataset.get("name")):
+            return manifest
+    raise StorageError(
+        f"no model of {game}" + (f", dataset {dataset_name}" if dataset_name else ""),
+        expected="a trained model",
+        found=f"none in {store.root}",
+        next_step=f"worldgen build {game}",
+    )
 
 
 def _dataset_of(store: ArtifactStore, manifest: Manifest) -> Path | None:

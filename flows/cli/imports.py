@@ -22,13 +22,18 @@ def diamond(
     factor: Annotated[int, typer.Option(min=1, help="Full size over low resolution.")] = 5,
     fps: Annotated[float, typer.Option(min=0.1, help="Frames a second.")] = 16.0,
 ) -> None:
-    """Convert a DIAMOND checkpoint, denoiser and upsampler, into a model folder."""
+    """Convert a DIAMOND checkpoint, denoiser and upsampler, into a model folder.
+
+    Python loads it; `worldgen play` does not: it takes models of the store, of games that it knows.
+    """
     from worldgen_core.importing.diamond import DiamondFacts, import_diamond
 
     facts = DiamondFacts(game=game, height=height, width=width, factor=factor, fps=fps)
     card = import_diamond(path, out, facts)
     typer.echo(f"{out}: a diamond model of {len(card.action_names)} actions")
     _print_parameters(card.num_parameters)
+    typer.echo(f"next: worldgen_core.models.load.load_world_model(Path({str(out)!r})) in Python")
+    typer.echo("      `worldgen play` cannot play it: it takes models of the store, of games that it knows")
 
 
 @app.command("taesd")

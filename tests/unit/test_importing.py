@@ -233,4 +233,6 @@ def test_commands_say_what_came_in(tmp_path: Path) -> None:
         app, ["import", "diamond", str(tmp_path / "agent.safetensors"), "--out", str(tmp_path / "model")]
     )
     assert "3 actions" in done.stdout
+    assert "next: worldgen_core.models.load.load_world_model" in done.stdout
+    assert "cannot play it" in done.stdout
     assert read_card(tmp_path / "model").game == "csgo"

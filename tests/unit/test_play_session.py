@@ -152,7 +152,8 @@ def test_a_recording_has_an_action_a_frame_aligned_with_the_project() -> None:
 
 def test_the_environment_is_gymnasiums() -> None:
     model = Counter(life=4)
-    environment = gymnasium.make("worldgen/Dream-v0", model=model, game="flappy", survival_reward=1.0)
+    name = "worldgen_core.play.registration:worldgen/Dream-v0"
+    environment = gymnasium.make(name, model=model, game="flappy", survival_reward=1.0)
     frame, _ = environment.reset(seed=5)
     assert environment.observation_space.contains(frame)
     results = [environment.step(environment.action_space.sample()) for _ in range(4)]

@@ -15,13 +15,10 @@ from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import read_card
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.names import BackendChoice, DeviceName
-from worldgen_core.play.registration import register
 from worldgen_core.play.scenes import scene_of_dataset
 from worldgen_core.play.session import Moment, PlaySession
 from worldgen_core.play.starts import held_out_starts
 from worldgen_core.runtime.open import open_fast
-
-register()
 
 
 class DreamEnv(gymnasium.Env[Frame, np.int64]):
@@ -50,7 +47,8 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
 
         `backend` is what computes the frames; "auto" takes the fastest, measured at the model's first start.
         Give `game` with a model that is no folder.
-        Raises: CheckpointError; StorageError; ConfigError for a game that can begin nowhere.
+        Raises: CheckpointError; StorageError; ConfigError for a backend or device that is not there and for
+        a game that can begin nowhere: one without a simulator needs `dataset`.
         """
         if isinstance(model, str | Path):
             game = game or read_card(Path(model)).game

@@ -1,4 +1,7 @@
-"""Makes `gymnasium.make("worldgen/Dream-v0", model=…)` work: gymnasium finds `register` as an entry point."""
+"""Registers the dream with gymnasium, when imported: `gymnasium.make` imports what stands before a colon.
+
+gymnasium.make("worldgen_core.play.registration:worldgen/Dream-v0", model="FOLDER")
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,5 @@ import gymnasium
 
 ENVIRONMENT_ID = "worldgen/Dream-v0"
 
-
-def register() -> None:
-    """Register the environment, once; nothing heavy is imported before somebody makes it."""
-    if ENVIRONMENT_ID not in gymnasium.registry:
-        gymnasium.register(id=ENVIRONMENT_ID, entry_point="worldgen_core.play.environment:DreamEnv")
+# Nothing heavy is imported before somebody makes it.
+gymnasium.register(id=ENVIRONMENT_ID, entry_point="worldgen_core.play.environment:DreamEnv")

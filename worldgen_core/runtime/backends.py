@@ -57,6 +57,18 @@ _PACKAGES: dict[Engine, tuple[str, ...]] = {
 }
 
 
+def get_backend(name: str) -> Backend:
+    """The backend of that name; raises ConfigError if there is none."""
+    if name not in BACKENDS:
+        raise ConfigError(
+            "backend",
+            expected="auto or one of " + ", ".join(BACKENDS),
+            found=repr(name),
+            next_step="name one of these backends",
+        )
+    return BACKENDS[name]
+
+
 def why_not(backend: Backend, device: torch.device) -> str | None:
     """Why a backend cannot run here; None if it can."""
     missing = [name for name in _PACKAGES[backend.engine] if importlib.util.find_spec(name) is None]

@@ -14,7 +14,7 @@ from worldgen_core.models.dreams import TensorDreams
 from worldgen_core.models.interface import WorldModel
 from worldgen_core.models.load import load_world_model
 from worldgen_core.names import BackendChoice, BackendName, DeviceName
-from worldgen_core.runtime.backends import BACKENDS, require
+from worldgen_core.runtime.backends import get_backend, require
 from worldgen_core.runtime.choose import Say, measure_backends, table
 from worldgen_core.runtime.measure import put_in
 from worldgen_core.runtime.records import BackendReport, read_report, report_path, write_report
@@ -54,14 +54,14 @@ def open_fast(
     `say` is told. `measure_again` measures now, and more thoroughly. A model without slots runs eagerly.
     Raises: CheckpointError if the folder is damaged; ConfigError for a device or backend that is not there.
     """
+    chosen = None if backend == "auto" else get_backend(backend)
     model, where = load_world_model(folder, device), choose_device(device)
     if not isinstance(model, TensorDreams):
         return FastModel(model, "eager", None)
     scene, report = scene_of(model), None
-    if backend == "auto":
+    if chosen is None:
         report = known_report(folder, scene, where, threads=threads, measure_again=measure_again, say=say)
-        backend = report.best
-    chosen = BACKENDS[backend]
+        chosen = get_backend(report.best)
     require(chosen, where)
     if chosen.engine == "compile":
         say("  compiling, a minute or so …")
@@ -76,14 +76,15 @@ def chosen_backend(
 
     Raises: as `open_fast`.
     """
+    chosen = None if backend == "auto" else get_backend(backend)
     model, where = load_world_model(folder, device), choose_device(device)
     if not isinstance(model, TensorDreams):
         return "eager"
-    if backend == "auto":
+    if chosen is None:
         scene = noise_scene(model)
         return known_report(folder, scene, where, threads=threads, measure_again=False, say=_silent).best
-    require(BACKENDS[backend], where)
-    return backend
+    require(chosen, where)
+    return chosen.name
 
 
 def known_report(

@@ -18,6 +18,9 @@ export class Latency {
     for (const older of [...this.#waiting.keys()]) if (older <= press) this.#waiting.delete(older);
   }
 
+  // What waits would be measured with the pause.
+  forget() { this.#waiting.clear(); }
+
   get isEmpty() { return !this.#found.length; }
   get p50() { return this.#rank(0.5); }
   get p95() { return this.#rank(0.95); }

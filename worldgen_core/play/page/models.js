@@ -35,11 +35,17 @@ export class Models {
   }
 
   loading(name) {
+    this.#say("");
     const began = performance.now();
-    const tell = () => this.#say(`loading ${name} … ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    const tell = () => {
+      $("switching").textContent = `loading ${name} … ${((performance.now() - began) / 1000).toFixed(0)} s`;
+    };
     tell();
     this.#timer = setInterval(tell, 500);
   }
+
+  // Nothing loads any more for a page that has lost its place.
+  lost() { this.#say(""); }
 
   refused(text) {
     this.#wanted = this.#current();

@@ -11,8 +11,9 @@ const RETRY_MS = [300, 600, 1200, 2500, 5000];
 const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013;
 
 const state = {
-  socket: null, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
+  socket: null, isIn: false, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
   held: [], press: 0, start: null, retries: 0, isOut: false, newest: null, isDrawing: false, shown: 0,
+  notice: "", warning: "", warningTimer: 0,
 };
 const latency = new Latency();
 const models = new Models(send);
@@ -20,7 +21,7 @@ const models = new Models(send);
 // Connection
 
 function connect() {
-  state.isOut = false;
+  state.isOut = state.isIn = false;
   const url = new URL("play" + location.search, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   const socket = new WebSocket(url);
@@ -30,13 +31,16 @@ function connect() {
   state.socket = socket;
 }
 
+// Whoever says something before the greeting loses the place in line.
 function send(message) {
-  if (state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
+  if (state.isIn && state.socket?.readyState === WebSocket.OPEN) state.socket.send(JSON.stringify(message));
 }
 
 function lost(code) {
   state.socket = null;
   state.held = [];
+  models.lost();
+  warn("");
   state.newest = null; // a hidden tab draws its last frame when it is looked at again, over what is said here
   const reasons = {
     [IDLE]: "You were away for a while, so the game has stopped. Press a key or tap to come back.",
@@ -67,11 +71,12 @@ function hear(message) {
   } else if (message.type === "loading") models.loading(message.name);
   else if (message.type === "refused") models.refused(message.text);
   else if (message.type === "recorded") offer(message);
-  else if (message.type === "error") notice(message.text);
+  else if (message.type === "error") warn(message.text);
 }
 
 function greet(hello) {
   state.hello = hello;
+  state.isIn = true;
   state.retries = 0;
   state.newest = null;
   state.shown = 0;
@@ -114,6 +119,7 @@ function draw() {
   strip(frame);
   fit(frame);
   figures(frame);
+  if (frame.isPaused && !state.paused) latency.forget();
   state.paused = frame.isPaused;
   state.over = frame.isEnded;
   setRecording(frame.isRecording);
@@ -169,7 +175,10 @@ function strip(frame) {
   while (box.children.length > frame.context.length) box.lastChild.remove();
   while (box.children.length < frame.context.length) {
     const figure = document.createElement("figure");
-    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", "a frame that the model sees");
+    figure.append(canvas, document.createElement("figcaption"));
     box.append(figure);
   }
   frame.context.forEach(({ pixels, action }, i) => {
@@ -187,7 +196,18 @@ function figures(frame) {
 }
 
 function notice(text) {
-  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
+  state.notice = text;
+  const shown = state.warning || text;
+  if ($("notice-text").textContent !== shown) $("notice-text").textContent = shown;
+}
+
+// Stays for a while over what each frame has to say.
+const WARNING_MS = 5000;
+function warn(text) {
+  clearTimeout(state.warningTimer);
+  state.warning = text;
+  if (text) state.warningTimer = setTimeout(warn, WARNING_MS, "");
+  notice(state.notice);
 }
 
 // Keys: the newest key that is still down counts.
@@ -196,7 +216,7 @@ function press(action) {
   if (comeBack()) return;
   state.held = [...state.held.filter((other) => other !== action), action];
   state.press += 1;
-  latency.pressed(state.press, performance.now());
+  if (!state.paused && !state.over) latency.pressed(state.press, performance.now());
   send({ type: "hold", action, press: state.press });
 }
 
@@ -212,12 +232,19 @@ function comeBack() {
   return true;
 }
 
-const isTyping = ({ target }) => target.matches?.("input[type=number], select") ?? false;
+const TYPING = "input[type=number], select";
+const CONTROLS = ":is(aside, #buttons, #views, #saved) :is(button, input, a):focus-visible";
+const CONTROL_KEYS = /^(Space|Enter|NumpadEnter|Arrow.*)$/;
+const isTyping = ({ target }) => target.matches?.(TYPING) ?? false;
+// Who has walked to a control with Tab works it with these keys; Escape gives them back to the game.
+const isWorking = ({ target, code }) => CONTROL_KEYS.test(code) && (target.matches?.(CONTROLS) ?? false);
 
 addEventListener("keydown", (event) => {
+  if (event.code === "Escape" && event.target.matches?.(CONTROLS)) return event.target.blur();
   if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isWorking(event) && !state.isOut) return;
   const action = state.hello?.keymap[event.code];
-  // A button that has the focus must not be pressed by a key of the game.
+  // A button that was clicked must not be pressed by a key of the game.
   if (action !== undefined || event.code in UI_KEYS) event.preventDefault();
   if (event.repeat) return;
   if (action !== undefined) press(action);
@@ -227,10 +254,18 @@ addEventListener("keydown", (event) => {
 
 addEventListener("keyup", (event) => {
   const action = state.hello?.keymap[event.code];
-  if (action === undefined || isTyping(event)) return;
+  if (!state.held.includes(action)) return;
   event.preventDefault();
   release(action);
 });
+
+// After a click the keys are the game's; a field to type in keeps them.
+let isPointing = false;
+addEventListener("pointerdown", () => { isPointing = true; }, true);
+addEventListener("keydown", () => { isPointing = false; }, true);
+for (const end of ["click", "change"]) {
+  addEventListener(end, (event) => isPointing && !isTyping(event) && document.activeElement?.blur());
+}
 
 addEventListener("blur", () => {
   state.held = [];
@@ -284,7 +319,8 @@ function saySpeed() {
 
 function begin(start) {
   state.start = start;
-  send({ type: "begin", seed: Number($("seed").value) || 0, start });
+  const seed = $("seed").validity.valid ? Number($("seed").value) : 0; // what is no seed is no message either
+  send({ type: "begin", seed, start });
   for (const button of $("starts").children) button.setAttribute("aria-pressed", button.dataset.start === start);
 }
 
