@@ -54,9 +54,7 @@ def num_recent(num_context_frames: int) -> int:
 def end_loss(
     logit: Float32[Tensor, " b"], end: Shaped[Tensor, " b"], death_weight: float
 ) -> Float32[Tensor, " b"]:
-    """Return the cross-entropy of each row; a frame that ends a life (1, or true) counts `death_weight`
-    times.
-    """
+    """Return the cross-entropy of each row; the end of a life (1, or true) counts `death_weight` times."""
     weight = logit.new_tensor(death_weight)
     return functional.binary_cross_entropy_with_logits(
         logit, end.to(logit.dtype), reduction="none", pos_weight=weight
