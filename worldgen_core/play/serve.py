@@ -10,50 +10,15 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worldgen_core.errors import ConfigError
+from worldgen_core.play.connections import PlayerProtocol, PoliteProtocol
 from worldgen_core.play.door import Door
 from worldgen_core.play.settings import ServerSettings
 
 _MAX_CONNECTIONS = 4096
 _BACKLOG = 64
 """Connections that the kernel keeps for us: as many are taken in one go, between two frames of a player."""
-_SILENT_S = 10.0
-"""Seconds within which a connection must ask for something: idle ones would take the places of others."""
-
-
-class PoliteProtocol(AutoHTTPProtocol):
-    """uvicorn's HTTP protocol, with an end to silent connections and a door before what strangers ask."""
-
-    door: Door
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait."""
-        assert isinstance(transport, asyncio.Transport)
-        super().connection_made(transport)
-        self._stranger = transport
-        self._silence = asyncio.get_running_loop().call_later(_SILENT_S, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Somebody speaks, and is heard when it is their turn; until then no more is read of them."""
-        self._silence.cancel()
-        if self.door.enter():
-            super().data_received(data)
-        elif self.door.wait(lambda: self._hear(data)):
-            self._stranger.pause_reading()
-        else:
-            self._stranger.abort()
-
-    def _hear(self, data: bytes) -> None:
-        if not self._stranger.is_closing():
-            self._stranger.resume_reading()
-            super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
-        self._silence.cancel()
-        super().connection_lost(exc)
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -87,7 +52,7 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         lifespan="off",
-        ws="websockets-sansio",
+        ws=PlayerProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_max_queue=8,
         ws_ping_interval=20.0,
