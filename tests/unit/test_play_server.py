@@ -200,6 +200,25 @@ def test_who_finds_no_place_waits_and_then_plays() -> None:
             hear(second, "hello")
 
 
+def test_who_talks_while_waiting_is_heard_and_who_shouts_is_sent_away() -> None:
+    with served(max_players=1, message_burst=10, messages_per_s=1.0) as address:
+        first = play_at(address)
+        hear(first, "hello")
+        with play_at(address) as second, play_at(address) as third:
+            hear(second, "wait")
+            hear(third, "wait")
+            for _ in range(3):
+                say(second, type="hold", action=1, press=1)
+                time.sleep(0.1)
+            assert second.ping().wait(timeout=5), "a ping is answered"
+            for _ in range(20):
+                say(third, type="hold", action=1, press=1)
+            assert close_code(third) == 4001
+            first.close()
+            enter(second)
+            hear(second, "model")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"type":"speed","factor":NaN}', '{"type":"begin","seed":-1,"start":null}']
 )
