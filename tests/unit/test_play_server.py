@@ -146,8 +146,9 @@ def test_a_slow_reader_gets_no_more_than_a_few_frames() -> None:
 def test_strangers_stay_out() -> None:
     token = "x" * 20
     with served() as address:
-        with pytest.raises(InvalidStatus):
-            play_at(address, origin="http://evil.example")
+        for origin in ("http://evil.example", "http://[x", "null"):
+            with pytest.raises(InvalidStatus, match="403"):
+                play_at(address, origin=origin)
         assert httpx.get(f"http://{address}/", headers={"Host": "evil.example"}).status_code == 403
         assert httpx.get(f"http://{address}/page/..%2Fserver.py").status_code == 404
         page = httpx.get(f"http://{address}/")
