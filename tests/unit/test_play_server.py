@@ -156,8 +156,11 @@ def test_strangers_stay_out() -> None:
     with served(token=token) as address:
         assert httpx.get(f"http://{address}/").status_code == 403
         assert httpx.get(f"http://{address}/?token={'y' * 20}").status_code == 403
-        with pytest.raises(InvalidStatus):
-            play_at(address)
+        with pytest.raises(InvalidStatus, match="403"):
+            play_at(address, origin="http://evil.example", query=f"?token={token}")
+        for query in ("", f"?token={'y' * 20}"):
+            with play_at(address, query=query) as socket:
+                assert close_code(socket) == 1008, "its own page is told why"
         with httpx.Client() as client:
             assert client.get(f"http://{address}/?token={token}").status_code == 200
             assert client.get(f"http://{address}/page/play.js").status_code == 200, "by the cookie"

@@ -147,11 +147,16 @@ def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
 
     @app.websocket("/play")
     async def play(socket: WebSocket) -> None:
-        if not guard.knows(socket) or not guard.is_own_page(socket):
+        is_known = guard.knows(socket)
+        if not guard.is_own_page(socket) or not (is_known or guard.token):
             await socket.close(FORBIDDEN_CODE)
             return
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            if not is_known:
+                # A browser tells its page the code of a socket that was open, and not why one was refused.
+                await socket.close(FORBIDDEN_CODE, "wrong token")
+                return
             if not await hall.enter(socket):
                 await socket.send_json({"type": "full"})
                 await socket.close(FULL_CODE, "full")
