@@ -19,7 +19,7 @@ from websockets.sync.connection import Connection
 from tests.play_fakes import make_theatre
 from worldgen_core.errors import ConfigError
 from worldgen_core.play.protocol import HEADER, parse
-from worldgen_core.play.serve import BackgroundServer
+from worldgen_core.play.serve import BackgroundServer, listen
 from worldgen_core.play.server import make_app
 from worldgen_core.play.settings import ServerSettings
 
@@ -229,3 +229,19 @@ def test_who_talks_while_waiting_is_heard_and_who_shouts_is_sent_away() -> None:
 def test_what_is_no_message_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError, match="message"):
         parse(text)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "a..b", "ä..b", "::2"])
+def test_an_address_that_is_not_this_machines_is_named(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"--host {host}") as caught:
+        listen(ServerSettings(host=host, port=0, token="x" * 20))
+    assert "--host" in caught.value.next_step
+    assert "port" not in caught.value.expected
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with listen(ServerSettings(port=0)) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}") as caught:
+            listen(ServerSettings(port=port))
+    assert "--port" in caught.value.next_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -31,16 +32,29 @@ def listen(settings: ServerSettings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that cannot be encoded to be looked up
         listener.close()
-        raise ConfigError(
-            f"{settings.host}:{settings.port}",
-            expected="a free port on an address of this machine",
-            found=error.strerror or str(error),
-            next_step="choose another with --port (0 takes a free one)",
-        ) from error
+        raise _cannot_listen(settings, error) from error
     listener.listen(_BACKLOG)
     return listener
+
+
+def _cannot_listen(settings: ServerSettings, error: OSError | TypeError) -> ConfigError:
+    code = error.errno if isinstance(error, OSError) else None
+    found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if code in (errno.EADDRINUSE, errno.EACCES):
+        return ConfigError(
+            f"{settings.host}:{settings.port}",
+            expected="a free port",
+            found=found,
+            next_step="choose another with --port (0 takes a free one)",
+        )
+    return ConfigError(
+        f"--host {settings.host}",
+        expected="an address of this machine",
+        found=found,
+        next_step="choose another with --host: 127.0.0.1 for this machine alone, 0.0.0.0 for its network too",
+    )
 
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
