@@ -218,6 +218,8 @@ def test_who_talks_while_waiting_is_heard_and_who_shouts_is_sent_away() -> None:
             for _ in range(20):
                 say(third, type="hold", action=1, press=1)
             assert close_code(third) == 4001
+            with play_at(address) as fourth:
+                assert hear(fourth, "wait")["ahead"] == 1, "who is gone is out of the line at once"
             first.close()
             enter(second)
             hear(second, "model")

@@ -87,7 +87,9 @@ class Hall:
             if not bucket.take(time.monotonic()):
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                     await socket.close(RUDE_CODE, "too many messages")
-                return
+                break
+        async with self._change:
+            self._change.notify_all()
 
     async def leave(self) -> None:
         """Free a place."""
