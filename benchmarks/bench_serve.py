@@ -3,14 +3,16 @@
     python benchmarks/bench_serve.py flappy [--seconds 15] [--soak 600] [--json FILE]
 
 The server is `worldgen play` in a process of its own, with the champion (or newest model) of the store; the
-players are WebSocket clients here that press a key twice a second and confirm every frame, as the page does.
+players are WebSocket clients here that tap at random times and confirm every frame, as the page does.
 Figures: frames a second that each player gets (the slowest one's mean), and milliseconds from sending a press
 to receiving the first frame that it took part in (p50, p95 over all players).
 
-Attack: one honest player while 1,000 sockets are open that never say anything, pages of other origins knock,
-and 100,000 fuzzed messages come in on connections of their own. Its p95 may grow by a quarter. The honest
-player is a process of its own, so that the attackers' work is not taken for the server's; each is measured
-three times in turn, alone and under attack, and the medians are compared.
+Attack: one honest player while 1,000 bare connections that never say anything, idle WebSockets in every place
+and in line, pages of other origins, and up to 100,000 fuzzed messages come in (`play_attack.py`), from the
+honest player's first frame to its last. Its p95 may grow by a quarter. The honest player is a process of its
+own, so that the attackers' work is not taken for the server's; each is measured three times in turn, alone
+and under attack, and the medians are compared. The server ends whoever says what is no message, so of those
+100,000 it parses few; `messages_parsed` says how many it did, counted in the server.
 Soak: two players for so many seconds; the server's resident memory may grow by 50 MB after the first tenth.
 """
 
@@ -18,94 +20,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import itertools
 import json
-import random
 import re
 import statistics
 import subprocess
 import sys
-from collections import Counter
-from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 from machine import describe_machine
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from play_attack import Tally, attack
+from play_client import Played, figures, play
 
-from worldgen_core.play.protocol import HEADER
+from worldgen_core.play import protocol
 
 NUM_PLAYERS = (1, 2, 4, 8)
-NUM_IDLE = 1_000
-NUM_FUZZED = 100_000
 NUM_PAIRS = 3
 MAX_P95_GROWTH = 1.25
 MAX_SOAK_MB = 50.0
-_PRESS_EVERY_S = 0.5
-_SERIAL, _PRESS = 9, 10
-"""Fields of a frame's header."""
-
-
-@dataclass
-class Played:
-    """What one player saw."""
-
-    frames_at: list[float] = field(default_factory=list[float])
-    seconds: float = 0.0
-    latency_ms: list[float] = field(default_factory=list[float])
-
-
-async def play(address: str, seconds: float) -> Played:
-    """Play for so long: a press every half second, released at once."""
-    played, sent_at = Played(), 0.0
-    async with connect(f"ws://{address}/play", origin=f"http://{address}") as socket:  # pyright: ignore[reportArgumentType]  # NewType of str
-        began = asyncio.get_running_loop().time()
-        press, waiting = 0, False
-        while (now := asyncio.get_running_loop().time()) - began < seconds:
-            if not waiting and now - sent_at > _PRESS_EVERY_S:
-                press, sent_at, waiting = press + 1, now, True
-                await _say(socket, type="hold", action=1, press=press)
-                await _say(socket, type="hold", action=0, press=press)
-            data = await asyncio.wait_for(socket.recv(), 30)
-            if not isinstance(data, bytes):
-                if json.loads(data)["type"] == "hello":  # a session begins for those who speak
-                    await _say(socket, type="shown", serial=0)
-                continue
-            header = HEADER.unpack_from(data)
-            await _say(socket, type="shown", serial=header[_SERIAL])
-            played.frames_at.append(asyncio.get_running_loop().time() - began)
-            if waiting and header[_PRESS] >= press:
-                waiting = False
-                played.latency_ms.append((asyncio.get_running_loop().time() - sent_at) * 1000)
-            if waiting and asyncio.get_running_loop().time() - sent_at > 2:
-                waiting = False  # the life was over: the press began the next one or was let pass
-        played.seconds = asyncio.get_running_loop().time() - began
-    return played
-
-
-async def _say(socket: ClientConnection, **message: Any) -> None:
-    await socket.send(json.dumps(message))
-
-
-def figures(players: list[Played]) -> dict[str, float]:
-    """The slowest player's rate, and what a press takes."""
-    latencies = sorted(value for player in players for value in player.latency_ms)
-    cuts = statistics.quantiles(latencies, n=20)
-    return {
-        "players": len(players),
-        "frames_per_s": round(min(len(player.frames_at) / player.seconds for player in players), 1),
-        "frames_in_slowest_second": min(_slowest_second(player) for player in players),
-        "press_p50_ms": round(cuts[9], 1),
-        "press_p95_ms": round(cuts[18], 1),
-    }
-
-
-def _slowest_second(player: Played) -> int:
-    """Frames of the poorest whole second after the first, in which the model is begun."""
-    counts = Counter(int(at) for at in player.frames_at)
-    return min((counts[second] for second in range(1, int(player.seconds))), default=0)
+CLIENT = str(Path(__file__).with_name("play_client.py"))
 
 
 async def measure_players(address: str, seconds: float) -> list[dict[str, float]]:
@@ -124,74 +61,45 @@ async def measure_players(address: str, seconds: float) -> list[dict[str, float]
 # Attack
 
 
-async def measure_attack(address: str, seconds: float) -> dict[str, Any]:
+async def measure_attack(address: str, seconds: float, parsed: Path) -> dict[str, Any]:
     """An honest player's latency alone, and under attack, three times in turn."""
     alone: list[dict[str, float]] = []
     attacked: list[dict[str, float]] = []
-    idle = fuzzed = strangers = 0
+    attacks: list[dict[str, int]] = []
     for _ in range(NUM_PAIRS):
-        alone.append(await _honest(address, seconds))
-        honest = asyncio.create_task(_honest(address, seconds))
-        attack = _idle(address, seconds), _fuzz(address, seconds), _knock(address, seconds)
-        idle, fuzzed, strangers = await asyncio.gather(*attack)
-        attacked.append(await honest)
-        print({"alone": alone[-1], "attacked": attacked[-1]}, flush=True)
+        alone.append(figures([await _honest(address, seconds, None)]))
+        tally, before = Tally(), _count(parsed)
+        played = await _honest(address, seconds, tally)
+        attacked.append(figures([played]))
+        attacks.append({**tally.figures(), "messages_parsed": _count(parsed) - before - played.num_said})
+        print({"alone": alone[-1], "attacked": attacked[-1], "attack": attacks[-1]}, flush=True)
     p95 = [statistics.median(row["press_p95_ms"] for row in rows) for rows in (alone, attacked)]
-    return {
-        "alone": alone,
-        "attacked": attacked,
-        "idle_sockets": idle,
-        "fuzzed_messages": fuzzed,
-        "foreign_origins_refused": strangers,
-        "p95_growth": round(p95[1] / p95[0], 2),
-    }
+    return {"alone": alone, "attacked": attacked, "attacks": attacks, "p95_growth": round(p95[1] / p95[0], 2)}
 
 
-async def _honest(address: str, seconds: float) -> dict[str, float]:
-    """The figures of a player in a process of its own."""
-    command = [sys.executable, __file__, "--honest", address, "--seconds", str(seconds)]
-    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    out, _ = await child.communicate()
-    return json.loads(out)
+async def _honest(address: str, seconds: float, tally: Tally | None) -> Played:
+    """What a player in a process of its own sees; with a tally, attacked while it plays."""
+    command = [sys.executable, CLIENT, address, "--seconds", str(seconds)]
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=2**24)
+    assert child.stdout is not None
+    if (await child.stdout.readline()).strip() != b"plays":
+        raise SystemExit("the honest player could not play; see above")
+    attacking = None if tally is None else asyncio.create_task(attack(address, seconds, tally))
+    result = asyncio.create_task(child.stdout.readline())
+    await asyncio.wait([result, attacking] if attacking else [result], return_when=asyncio.FIRST_COMPLETED)
+    if attacking is not None:
+        if attacking.done():
+            attacking.result()
+        attacking.cancel()
+        await asyncio.gather(attacking, return_exceptions=True)
+    if not (line := await result):
+        raise SystemExit("the honest player was thrown out; see above")
+    await child.wait()
+    return Played(**json.loads(line))
 
 
-async def _idle(address: str, seconds: float) -> int:
-    host, port = address.split(":")
-    pairs = [await asyncio.open_connection(host, int(port)) for _ in range(NUM_IDLE)]
-    await asyncio.sleep(seconds)
-    for _, writer in pairs:
-        writer.close()
-    return len(pairs)
-
-
-async def _fuzz(address: str, seconds: float) -> int:
-    """Random bytes and broken JSON, spread over the time, on connections that the server ends."""
-    rng, sent = random.Random(0), 0
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while sent < NUM_FUZZED and loop.time() - began < 10 * seconds:
-        with contextlib.suppress(ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
-            async with connect(f"ws://{address}/play", origin=f"http://{address}") as socket:  # pyright: ignore[reportArgumentType]  # NewType of str
-                while sent < NUM_FUZZED:
-                    sent += 1
-                    await socket.send(rng.randbytes(rng.randint(0, 64)))
-                    await asyncio.sleep(0)  # the other attackers' turn
-        await asyncio.sleep(max(0.0, began + seconds * sent / NUM_FUZZED - loop.time()))
-    return sent
-
-
-async def _knock(address: str, seconds: float) -> int:
-    refused, until = 0, asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < until:
-        try:
-            async with connect(f"ws://{address}/play", origin="http://example.org"):  # pyright: ignore[reportArgumentType]  # NewType of str
-                pass
-        except (InvalidHandshake, ConnectionClosed):
-            refused += 1
-        except (OSError, TimeoutError):
-            pass  # not even refused: the server takes its time for strangers
-        await asyncio.sleep(0.05)
-    return refused
+def _count(parsed: Path) -> int:
+    return int.from_bytes(parsed.read_bytes(), "little")
 
 
 # Soak
@@ -216,25 +124,56 @@ def main() -> None:
     parser.add_argument("game", nargs="?", default="flappy")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--soak", type=float, default=0.0, help="seconds of soak; 0 leaves it out")
-    parser.add_argument("--honest", default="", help="only play at this address and print the figures")
+    parser.add_argument("--serve", type=Path, help="only serve, counting parsed messages in this file")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
-    if options.honest:
-        print(json.dumps(figures([asyncio.run(play(options.honest, options.seconds))])))
+    if options.serve:
+        serve_counting(options.game, options.serve)
         return
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "play", options.game]
-    command += ["--port", "0", "--no-browser", "--players", str(max(NUM_PLAYERS))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            address = _address(process)
-            found = asyncio.run(_measure(address, options.seconds, options.soak, psutil.Process(process.pid)))
-        finally:
-            process.terminate()
+    with TemporaryDirectory() as folder:
+        parsed = Path(folder, "parsed")
+        parsed.write_bytes(bytes(8))
+        found = _measure_server(options.game, options.seconds, options.soak, parsed)
     found = {"machine": describe_machine("worldgen_core"), "game": options.game, **found}
     print(json.dumps(found, indent=2))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     sys.exit(not _is_met(found))
+
+
+def _measure_server(game: str, seconds: float, soak: float, parsed: Path) -> dict[str, Any]:
+    command = [sys.executable, __file__, game, "--serve", str(parsed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = _address(process)
+            return asyncio.run(_measure(address, seconds, soak, psutil.Process(process.pid), parsed))
+        finally:
+            process.terminate()
+
+
+def serve_counting(game: str, parsed: Path) -> None:
+    """`worldgen play`, with the number of messages that were parsed in the file's first 8 bytes."""
+    from flows.cli import main as cli
+
+    with parsed.open("r+b") as file, mmap(file.fileno(), 8) as shared:
+        count, parse = itertools.count(1), protocol.parse
+
+        def counted(text: str | bytes) -> protocol.Message:
+            shared[:] = next(count).to_bytes(8, "little")
+            return parse(text)
+
+        protocol.parse = counted  # before the server's modules take it by name
+        sys.argv = [
+            "worldgen",
+            "play",
+            game,
+            "--port",
+            "0",
+            "--no-browser",
+            "--players",
+            str(max(NUM_PLAYERS)),
+        ]
+        cli()
 
 
 def _address(process: subprocess.Popen[str]) -> str:
@@ -245,10 +184,12 @@ def _address(process: subprocess.Popen[str]) -> str:
     raise SystemExit("the server did not start: is there a model? `worldgen build` makes one")
 
 
-async def _measure(address: str, seconds: float, soak: float, server: psutil.Process) -> dict[str, Any]:
+async def _measure(
+    address: str, seconds: float, soak: float, server: psutil.Process, parsed: Path
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         "load": await measure_players(address, seconds),
-        "attack": await measure_attack(address, seconds),
+        "attack": await measure_attack(address, seconds, parsed),
     }
     if soak:
         found["soak"] = await measure_soak(address, soak, server)

@@ -19,7 +19,7 @@ from websockets.sync.connection import Connection
 from tests.play_fakes import make_theatre
 from worldgen_core.errors import ConfigError
 from worldgen_core.play.protocol import HEADER, parse
-from worldgen_core.play.serve import BackgroundServer
+from worldgen_core.play.serve import BackgroundServer, listen
 from worldgen_core.play.server import make_app
 from worldgen_core.play.settings import ServerSettings
 
@@ -146,8 +146,9 @@ def test_a_slow_reader_gets_no_more_than_a_few_frames() -> None:
 def test_strangers_stay_out() -> None:
     token = "x" * 20
     with served() as address:
-        with pytest.raises(InvalidStatus):
-            play_at(address, origin="http://evil.example")
+        for origin in ("http://evil.example", "http://[x", "null"):
+            with pytest.raises(InvalidStatus, match="403"):
+                play_at(address, origin=origin)
         assert httpx.get(f"http://{address}/", headers={"Host": "evil.example"}).status_code == 403
         assert httpx.get(f"http://{address}/page/..%2Fserver.py").status_code == 404
         page = httpx.get(f"http://{address}/")
@@ -155,8 +156,11 @@ def test_strangers_stay_out() -> None:
     with served(token=token) as address:
         assert httpx.get(f"http://{address}/").status_code == 403
         assert httpx.get(f"http://{address}/?token={'y' * 20}").status_code == 403
-        with pytest.raises(InvalidStatus):
-            play_at(address)
+        with pytest.raises(InvalidStatus, match="403"):
+            play_at(address, origin="http://evil.example", query=f"?token={token}")
+        for query in ("", f"?token={'y' * 20}"):
+            with play_at(address, query=query) as socket:
+                assert close_code(socket) == 1008, "its own page is told why"
         with httpx.Client() as client:
             assert client.get(f"http://{address}/?token={token}").status_code == 200
             assert client.get(f"http://{address}/page/play.js").status_code == 200, "by the cookie"
@@ -200,9 +204,46 @@ def test_who_finds_no_place_waits_and_then_plays() -> None:
             hear(second, "hello")
 
 
+def test_who_talks_while_waiting_is_heard_and_who_shouts_is_sent_away() -> None:
+    with served(max_players=1, message_burst=10, messages_per_s=1.0) as address:
+        first = play_at(address)
+        hear(first, "hello")
+        with play_at(address) as second, play_at(address) as third:
+            hear(second, "wait")
+            hear(third, "wait")
+            for _ in range(3):
+                say(second, type="hold", action=1, press=1)
+                time.sleep(0.1)
+            assert second.ping().wait(timeout=5), "a ping is answered"
+            for _ in range(20):
+                say(third, type="hold", action=1, press=1)
+            assert close_code(third) == 4001
+            with play_at(address) as fourth:
+                assert hear(fourth, "wait")["ahead"] == 1, "who is gone is out of the line at once"
+            first.close()
+            enter(second)
+            hear(second, "model")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"type":"speed","factor":NaN}', '{"type":"begin","seed":-1,"start":null}']
 )
 def test_what_is_no_message_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError, match="message"):
         parse(text)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "a..b", "ä..b", "::2"])
+def test_an_address_that_is_not_this_machines_is_named(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"--host {host}") as caught:
+        listen(ServerSettings(host=host, port=0, token="x" * 20))
+    assert "--host" in caught.value.next_step
+    assert "port" not in caught.value.expected
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with listen(ServerSettings(port=0)) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}") as caught:
+            listen(ServerSettings(port=port))
+    assert "--port" in caught.value.next_step

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import gymnasium
 import numpy as np
 import pytest
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
 from tests.play_fakes import NUM_CONTEXT_FRAMES, Counter, recorded_start
 from worldgen_core.errors import ConfigError
 from worldgen_core.games.flappy import GAME
 from worldgen_core.games.pokemon import GAME as POKEMON
+from worldgen_core.models.interface import Prediction
 from worldgen_core.play.environment import DreamEnv
+from worldgen_core.play.keys import Keys
 from worldgen_core.play.pace import Meter, Pacer, TokenBucket
 from worldgen_core.play.recording import Recorder
 from worldgen_core.play.session import PlaySession
@@ -29,6 +35,39 @@ def test_a_tap_shorter_than_a_frame_counts_once_and_a_held_tap_does_not_repeat()
     moments = [session.tick() for _ in range(3)]
     assert [moment.action for moment in moments] == [1, 0, 0]
     assert moments[0].press == 2
+
+
+def test_a_press_during_a_step_belongs_to_the_next_frame() -> None:
+    class Busy(Counter):
+        def step(
+            self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
+        ) -> Prediction:
+            if self.frame == 0:
+                session.hold(1, press=9)
+                session.hold(0, press=9)
+            return super().step(action, truth=truth)
+
+    session = session_of(Busy())
+    moments = [session.tick() for _ in range(3)]
+    assert [(moment.action, moment.press) for moment in moments] == [(0, 0), (1, 9), (0, 9)]
+
+
+def test_no_press_is_lost_between_two_threads() -> None:
+    keys, taken = Keys(frozenset({1})), 0
+
+    def press() -> None:
+        for number in range(1, 20_001):
+            keys.hold(1, number)
+
+    presser = Thread(target=press)
+    presser.start()
+    newest = 0
+    while presser.is_alive() or newest < 20_000:
+        action, number = keys.take()
+        assert (action == 1) == (number > newest), "a press is taken with its number, once"
+        taken, newest = taken + action, number
+    presser.join()
+    assert taken > 0
 
 
 def test_a_held_key_repeats_and_the_newest_wins_where_keys_are_held() -> None:

@@ -30,8 +30,11 @@ class Guard:
 
     def is_own_page(self, connection: HTTPConnection) -> bool:
         """Whether a socket is opened by a page of this very server."""
-        origin = urlsplit(connection.headers.get("origin", ""))
-        return bool(origin.netloc) and origin.netloc == connection.headers.get("host", "")
+        try:
+            origin = urlsplit(connection.headers.get("origin", "")).netloc
+        except ValueError:
+            return False
+        return bool(origin) and origin == connection.headers.get("host", "")
 
     def wants_cookie(self, connection: HTTPConnection) -> bool:
         """Whether the token came by the address, and had better be kept as a cookie."""

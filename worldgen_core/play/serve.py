@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -10,50 +11,15 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from worldgen_core.errors import ConfigError
+from worldgen_core.play.connections import PlayerProtocol, PoliteProtocol
 from worldgen_core.play.door import Door
 from worldgen_core.play.settings import ServerSettings
 
 _MAX_CONNECTIONS = 4096
 _BACKLOG = 64
 """Connections that the kernel keeps for us: as many are taken in one go, between two frames of a player."""
-_SILENT_S = 10.0
-"""Seconds within which a connection must ask for something: idle ones would take the places of others."""
-
-
-class PoliteProtocol(AutoHTTPProtocol):
-    """uvicorn's HTTP protocol, with an end to silent connections and a door before what strangers ask."""
-
-    door: Door
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait."""
-        assert isinstance(transport, asyncio.Transport)
-        super().connection_made(transport)
-        self._stranger = transport
-        self._silence = asyncio.get_running_loop().call_later(_SILENT_S, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Somebody speaks, and is heard when it is their turn; until then no more is read of them."""
-        self._silence.cancel()
-        if self.door.enter():
-            super().data_received(data)
-        elif self.door.wait(lambda: self._hear(data)):
-            self._stranger.pause_reading()
-        else:
-            self._stranger.abort()
-
-    def _hear(self, data: bytes) -> None:
-        if not self._stranger.is_closing():
-            self._stranger.resume_reading()
-            super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
-        self._silence.cancel()
-        super().connection_lost(exc)
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -66,16 +32,29 @@ def listen(settings: ServerSettings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that cannot be encoded to be looked up
         listener.close()
-        raise ConfigError(
-            f"{settings.host}:{settings.port}",
-            expected="a free port on an address of this machine",
-            found=error.strerror or str(error),
-            next_step="choose another with --port (0 takes a free one)",
-        ) from error
+        raise _cannot_listen(settings, error) from error
     listener.listen(_BACKLOG)
     return listener
+
+
+def _cannot_listen(settings: ServerSettings, error: OSError | TypeError) -> ConfigError:
+    code = error.errno if isinstance(error, OSError) else None
+    found = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if code in (errno.EADDRINUSE, errno.EACCES):
+        return ConfigError(
+            f"{settings.host}:{settings.port}",
+            expected="a free port",
+            found=found,
+            next_step="choose another with --port (0 takes a free one)",
+        )
+    return ConfigError(
+        f"--host {settings.host}",
+        expected="an address of this machine",
+        found=found,
+        next_step="choose another with --host: 127.0.0.1 for this machine alone, 0.0.0.0 for its network too",
+    )
 
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
@@ -87,7 +66,7 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         lifespan="off",
-        ws="websockets-sansio",
+        ws=PlayerProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_max_queue=8,
         ws_ping_interval=20.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.play.casting import Casting
 from worldgen_core.play.crew import Crew
 from worldgen_core.play.guard import COOKIE, Guard
-from worldgen_core.play.player import BAD_CODE, IDLE_CODE, Player, hear
+from worldgen_core.play.pace import TokenBucket
+from worldgen_core.play.player import BAD_CODE, IDLE_CODE, RUDE_CODE, Player, hear
 from worldgen_core.play.protocol import parse
 from worldgen_core.play.recording import Recording
 from worldgen_core.play.settings import ServerSettings
@@ -56,18 +58,38 @@ class Hall:
         if len(self._line) >= self._settings.max_waiting:
             return False
         self._line.append(socket)
+        hearing = asyncio.create_task(self._let_talk(socket))
         try:
-            while self._line[0] is not socket or self._num_playing >= self._settings.max_players:
-                # A send to somebody who left raises, which takes them out of the line. Nobody is kept
-                # waiting by one who does not read: only the wait for a change holds the lock.
-                await socket.send_json({"type": "wait", "ahead": self._line.index(socket)})
-                async with self._change:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._change.wait(), 2.0)
+            await self._wait(socket, hearing)
+            hearing.cancel()
+            await asyncio.wait([hearing])
             self._num_playing += 1
         finally:
+            hearing.cancel()
             self._line.remove(socket)
         return True
+
+    async def _wait(self, socket: WebSocket, hearing: asyncio.Task[None]) -> None:
+        while self._line[0] is not socket or self._num_playing >= self._settings.max_players:
+            # A send to somebody who left raises, which takes them out of the line. Nobody is kept
+            # waiting by one who does not read: only the wait for a change holds the lock.
+            await socket.send_json({"type": "wait", "ahead": self._line.index(socket)})
+            async with self._change:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._change.wait(), 2.0)
+            if hearing.done():
+                raise WebSocketDisconnect
+
+    async def _let_talk(self, socket: WebSocket) -> None:
+        """Read what somebody in line says, and drop it: unread, it would hide their pongs."""
+        bucket = TokenBucket(self._settings.messages_per_s, self._settings.message_burst, time.monotonic())
+        while await hear(socket) is not None:
+            if not bucket.take(time.monotonic()):
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                    await socket.close(RUDE_CODE, "too many messages")
+                break
+        async with self._change:
+            self._change.notify_all()
 
     async def leave(self) -> None:
         """Free a place."""
@@ -127,11 +149,16 @@ def make_app(theatre: Theatre, settings: ServerSettings) -> FastAPI:
 
     @app.websocket("/play")
     async def play(socket: WebSocket) -> None:
-        if not guard.knows(socket) or not guard.is_own_page(socket):
+        is_known = guard.knows(socket)
+        if not guard.is_own_page(socket) or not (is_known or guard.token):
             await socket.close(FORBIDDEN_CODE)
             return
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            if not is_known:
+                # A browser tells its page the code of a socket that was open, and not why one was refused.
+                await socket.close(FORBIDDEN_CODE, "wrong token")
+                return
             if not await hall.enter(socket):
                 await socket.send_json({"type": "full"})
                 await socket.close(FULL_CODE, "full")

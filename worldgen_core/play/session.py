@@ -20,6 +20,7 @@ from worldgen_core.errors import ConfigError
 from worldgen_core.games.base import Frame, GameFacts, Playable
 from worldgen_core.games.controls import controls_of
 from worldgen_core.models.interface import Prediction, WorldModel
+from worldgen_core.play.keys import Keys
 from worldgen_core.play.starts import Start, fresh_start, has_simulator, play_to
 from worldgen_core.seeds import derive_seed
 from worldgen_core.threads import cpu_threads
@@ -69,7 +70,7 @@ class PlaySession:
         self._model = model
         self._facts = facts
         self._starts = _by_id(starts)
-        self._taps = controls_of(facts.name).taps
+        self._keys = Keys(controls_of(facts.name).taps)
         self._threads = threads
         self.view: View = "dream"
         self.takes_chance_from_game = True
@@ -118,13 +119,11 @@ class PlaySession:
                 found=str(action),
                 next_step="press a key of this game",
             )
-        self._held = action
-        if action:
-            self._pressed, self._press = action, press
+        self._keys.hold(action, press)
 
     def release_all(self) -> None:
         """Nothing is held any more, and no press waits."""
-        self._held = self._pressed = 0
+        self._keys.release_all()
 
     # Starts
 
@@ -183,11 +182,9 @@ class PlaySession:
     def tick(self) -> Moment:
         """Play one frame with what is pressed; after the end of a life, a press begins the next."""
         if not self.is_over:
-            return self._play(self._take_action())
+            return self._play(*self._keys.take())
         self._rested += 1
-        if self._rested < _REST_TICKS:
-            self._pressed = 0
-        elif self._pressed:
+        if self._keys.take_press() and self._rested >= _REST_TICKS:
             return self.next_life()
         return self._moment
 
@@ -198,12 +195,7 @@ class PlaySession:
         """
         self.hold(action)
         self.release_all()
-        return self._play(action)
-
-    def _take_action(self) -> int:
-        held = 0 if self._held in self._taps else self._held
-        action, self._pressed = self._pressed or held, 0
-        return action
+        return self._play(action, press=0)
 
     def _choose(self, seed: int, start_id: str | None) -> Start:
         k = self._model.num_context_frames
@@ -229,7 +221,8 @@ class PlaySession:
         pairs = zip(start.frames, led_to, strict=True)
         # Longer than the model's context: another model may need more.
         self._history: deque[tuple[Frame, int]] = deque(pairs, maxlen=max(_HISTORY, k))
-        self._held = self._pressed = self._press = self._rested = 0
+        self._keys.forget()
+        self._rested = 0
         last = start.frames[-1]
         game = last if self._game else None
         self._moment = Moment(0, led_to[-1], 0, last, game, False, False, None, None, 0.0)
@@ -245,7 +238,7 @@ class PlaySession:
         with torch.inference_mode(), cpu_threads(self._threads):
             model.reset(array_to_tensor(frames[None]), array_to_tensor(actions[None]), seed=seed)
 
-    def _play(self, action: int) -> Moment:
+    def _play(self, action: int, press: int) -> Moment:
         began, before = time.perf_counter(), self._moment
         game, game_over = self._play_game(action)
         dream, terminated, reward = before.dream, before.terminated, None
@@ -257,7 +250,7 @@ class PlaySession:
         self._moment = Moment(
             frame_number=before.frame_number + 1,
             action=action,
-            press=self._press,
+            press=press,
             dream=dream,
             game=game,
             dream_over=before.dream_over or (terminated is not None and terminated > _OVER),

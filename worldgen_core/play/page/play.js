@@ -8,7 +8,7 @@ import { Models } from "./models.js";
 const $ = (id) => document.getElementById(id);
 const UI_KEYS = { KeyP: "pause", KeyN: "step", KeyR: "reset", KeyV: "record", KeyG: "toggle", KeyB: "both", KeyC: "context" };
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
-const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013;
+const IDLE = 4000, RUDE = 4001, WRONG = 4002, BROKEN = 4003, FULL = 1013, FORBIDDEN = 1008;
 
 const state = {
   socket: null, isIn: false, hello: null, view: "dream", paused: false, recording: false, over: false, wasHidden: false,
@@ -48,6 +48,7 @@ function lost(code) {
     [WRONG]: "Page and server do not understand each other. Reload the page.",
     [BROKEN]: "This model has failed. Press a key or tap to go on with the first one.",
     [FULL]: "All places and the waiting line are taken. Press a key or tap to try again.",
+    [FORBIDDEN]: "This page's address has another token than the server. Open the address that worldgen play printed.",
   };
   if (code in reasons) {
     state.isOut = true;
