@@ -204,6 +204,20 @@ def test_who_finds_no_place_waits_and_then_plays() -> None:
             hear(second, "hello")
 
 
+def test_a_place_is_free_at_once_whatever_was_asked_last() -> None:
+    with served(max_players=1, max_waiting=0) as address:
+        for _ in range(10):
+            with play_at(address) as socket:
+                enter(socket)
+                say(socket, type="do", what="pause")
+                frame_where(socket, lambda header: header[2] & 4)
+                for _ in range(3):
+                    say(socket, type="speed", factor=1.0)
+                socket.send("{}")
+                assert close_code(socket) == 4002
+            time.sleep(0.05)
+
+
 def test_who_talks_while_waiting_is_heard_and_who_shouts_is_sent_away() -> None:
     with served(max_players=1, message_burst=10, messages_per_s=1.0) as address:
         first = play_at(address)

@@ -191,7 +191,10 @@ class Player:
             if wait_s > 0:
                 if self._rests():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), wait_s)
+                        # Not wait_for, which before Python 3.12 may keep a cancellation to itself: the
+                        # session of a player who is gone would hold its place until it is idle.
+                        async with asyncio.timeout(wait_s):
+                            await self._wake.wait()
                 else:
                     await asyncio.sleep(wait_s)
             self._wake.clear()

@@ -76,7 +76,8 @@ class Hall:
             await socket.send_json({"type": "wait", "ahead": self._line.index(socket)})
             async with self._change:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._change.wait(), 2.0)
+                    async with asyncio.timeout(2.0):
+                        await self._change.wait()
             if hearing.done():
                 raise WebSocketDisconnect
 
@@ -232,7 +233,8 @@ async def _play(
 async def _first_message(socket: WebSocket, settings: ServerSettings) -> str | bytes | None:
     """What a player says first; None, with the socket closed, if that is nothing sensible."""
     try:
-        data = await asyncio.wait_for(hear(socket), min(_SPEAK_S, settings.idle_s))
+        async with asyncio.timeout(min(_SPEAK_S, settings.idle_s)):
+            data = await hear(socket)
         if data is not None:
             parse(data)
     except TimeoutError:
