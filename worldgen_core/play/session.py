@@ -65,7 +65,7 @@ class PlaySession:
                 f"play {facts.name}: starts",
                 expected="held-out frames to begin from, as this game has no simulator",
                 found="none",
-                next_step="name a dataset with held-out episodes, or build one with a longer recording held out",
+                next_step="name a dataset that holds episodes out, or build one from longer recordings",
             )
         self._model = model
         self._facts = facts
