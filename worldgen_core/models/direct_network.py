@@ -147,14 +147,14 @@ class DirectNetwork(nn.Module):
 
     def forward(
         self,
-        context: list[Float[Tensor, "b cells h w"]],
+        context: list[Tensor],
         act: Int64[Tensor, "b t"],
         chance: Float32[Tensor, "b z"],
         memory: Float[Tensor, "b m h w"],
     ) -> StepOutput:
-        """Predict the next frame's cells from those of t = `num_context_frames`, oldest first.
+        """Predict the next frame's cells; act[:, -1] causes it.
 
-        act[:, -1] causes the result.
+        `context` holds t = `num_context_frames` tensors (b, cells, h, w), oldest first.
         """
         hot = functional.one_hot(act, self.num_actions).flatten(1).to(chance.dtype)
         condition = self.condition(torch.cat([hot, chance], dim=1))

@@ -24,7 +24,7 @@ def decoder_flops(config: Config, size: tuple[int, int]) -> dict[str, int]:
     """Operations of the decoder stages that are on, by the setting's section; frames are `size` pixels."""
     if config.train_autoencoder is None:
         return {}
-    found: dict[str, int] = {}
+    asked: dict[str, tuple[DecoderTrainingSettings, DecoderObjective]] = {}
     with torch.device(META):
         height, width = size
         network = build_autoencoder(config.train_autoencoder.architecture, height=height, width=width)
@@ -32,7 +32,8 @@ def decoder_flops(config: Config, size: tuple[int, int]) -> dict[str, int]:
         finetune, distil = config.finetune_decoder, config.distil_decoder
         if finetune.is_on:
             own = network.get_submodule("decoder")
-            found["finetune_decoder"] = _flops(finetune, network, own, network.decode, None, size)
+            objective = _objective(finetune, network, own, network.decode, None, size)
+            asked["finetune_decoder"] = finetune, objective
         if distil.is_on:
             light = LightDecoder(
                 distil.architecture,
@@ -44,18 +45,21 @@ def decoder_flops(config: Config, size: tuple[int, int]) -> dict[str, int]:
             noise = torch.ones(network.num_latent_channels, 1, 1)
             teacher = Teacher(network.decode, distil.teacher_weight, distil.num_teacher_frames, noise)
             taught = teacher if distil.teacher_weight else None
-            found["distil_decoder"] = _flops(distil, network, light, light.decode, taught, size)
-    return found
+            objective = _objective(distil, network, light, light.decode, taught, size)
+            asked["distil_decoder"] = distil, objective
+    # Outside: the numbers of rows are tensors that need contents.
+    return {name: settings.num_steps * step_flops(objective) for name, (settings, objective) in asked.items()}
 
 
-def _flops(
+def _objective(
     settings: DecoderTrainingSettings,
     network: FrameAutoencoder,
     module: nn.Module,
     decode: Decode,
     teacher: Teacher | None,
     size: tuple[int, int],
-) -> int:
+) -> DecoderObjective:
+    """What one of the trainings minimises, on black frames; to be made on the meta device."""
     height, width = size
     grid = (height // network.factor, width // network.factor)
     batch = FrameLatents(
@@ -65,5 +69,4 @@ def _flops(
     foreground = Foreground(
         torch.zeros(3, height, width), settings.foreground_weight, settings.foreground_level
     )
-    objective = DecoderObjective(module, decode, foreground, lambda _: batch, teacher)
-    return settings.num_steps * step_flops(objective)
+    return DecoderObjective(module, decode, foreground, lambda _: batch, teacher)
