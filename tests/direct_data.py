@@ -10,10 +10,10 @@ from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
-from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import UnrollPhase
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 HEIGHT, WIDTH = 32, 24
 INFO = DatasetInfo("flappy", "tiny", HEIGHT, WIDTH, 30.0, ("idle", "flap"))

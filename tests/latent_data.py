@@ -16,12 +16,12 @@ from worldgen_core.models.latent_space import AutoencoderCard, KlArchitecture, L
 from worldgen_core.progress import silent
 from worldgen_core.training.autoencoder import train_autoencoder
 from worldgen_core.training.autoencoder_settings import AutoencoderSettings, LatentSettings
-from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.latents import encode_latents
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import make_phases
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 TINY_LOOP = LoopSettings(
     warmup_steps=1, checkpoint_every=2, log_every=3, num_threads=1, device="cpu", ema_decay=0.5

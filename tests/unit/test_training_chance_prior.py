@@ -14,13 +14,13 @@ from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.progress import silent
 from worldgen_core.training.chance_prior import (
     PriorExamples,
-    PriorFitSettings,
     PriorObjective,
     collect_examples,
 )
 from worldgen_core.training.clip_batches import ClipSampler
 from worldgen_core.training.direct import train_direct
 from worldgen_core.training.direct_chance import direct_dreams
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 NUM_CONTEXT = 4
 

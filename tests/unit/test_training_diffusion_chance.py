@@ -10,12 +10,12 @@ import torch
 from tests.latent_data import TINY_DENOISER, TINY_WITH_CHANCE, diamond_vae_settings
 from worldgen_core.models.latent_denoiser import LatentDenoiser
 from worldgen_core.progress import silent
-from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
 from worldgen_core.training.diffusion_chance import dreams_of, fit_chance
 from worldgen_core.training.latent_windows import LatentBatch
 from worldgen_core.training.loop import TrainingRun
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 SHAPE = (4, 6, 5)
 NUM_CONTEXT = TINY_DENOISER.unet.num_context_frames

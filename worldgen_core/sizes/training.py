@@ -36,7 +36,6 @@ from worldgen_core.training.diamond_objective import DiamondObjective, PixelBatc
 from worldgen_core.training.diamond_settings import DiamondSettings, UpsamplerSettings
 from worldgen_core.training.diamond_vae_objective import DiamondVaeObjective
 from worldgen_core.training.diamond_vae_settings import DiamondVaeSettings
-from worldgen_core.training.diffusion_chance import ChanceCurriculum
 from worldgen_core.training.direct_objective import DirectObjective
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.gamengen_objective import GamengenObjective
@@ -45,6 +44,7 @@ from worldgen_core.training.latent_windows import LatentBatch
 from worldgen_core.training.layered_settings import LayeredSettings
 from worldgen_core.training.loop import Objective
 from worldgen_core.training.phases import CurriculumSettings, UnrollPhase
+from worldgen_core.training.prior_settings import ChanceCurriculum
 
 PASSES = 3
 """Forward, and twice as much backward."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from worldgen_core.models.card import fill
@@ -23,43 +22,9 @@ from worldgen_core.rows import normal, row_share, split_rows
 from worldgen_core.seeds import derive_seed
 from worldgen_core.threads import cpu_threads
 from worldgen_core.training.loop import run_training
-from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
+from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.precision import Precision
-
-
-class PriorFitSettings(BaseModel):
-    """How the prior is fitted at the end."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_examples: int = Field(default=20_000, ge=1)
-    """Dreamt frames to learn from."""
-    unroll: int = Field(default=12, ge=1)
-    """Frames dreamt in a row to get them."""
-    num_windows: int = Field(default=64, ge=1)
-    """Dreams side by side."""
-    batch_size: int = Field(default=256, ge=1)
-    """Examples a step."""
-    num_steps: int = Field(default=4000, ge=0)
-    """Optimizer steps; 0 means off: the prior stays as the common training left it."""
-    rate: float = Field(default=2e-3, gt=0)
-    """AdamW's peak learning rate."""
-    weight_decay: float = Field(default=1e-3, ge=0)
-    """Decoupled decay; there are more weights than independent examples."""
-
-    def loop(self, settings: LoopSettings) -> LoopSettings:
-        """The loop of this fit, on the device of the training before it."""
-        optimizer = OptimizerSettings(rate=self.rate, weight_decay=self.weight_decay, muon_rate=0.0)
-        changes = {
-            "optimizer": optimizer,
-            "precision": "float32",
-            "ema_decay": 0.99,
-            "log_every": 100,
-            "accumulate": 1,
-            "checkpoint_activations": False,
-            "compile": False,
-        }
-        return settings.model_copy(update=changes)
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 
 class PriorExamples(NamedTuple):

@@ -10,9 +10,9 @@ from worldgen_core.models.pixel_denoiser import PixelDenoiserSettings, PixelStag
 from worldgen_core.models.upsampler import UpsamplerCardSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_objective import DiamondLossSettings
-from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
+from worldgen_core.training.prior_settings import SMOKE_FIT, ChanceCurriculum
 
 
 class DiamondSettings(ChanceCurriculum):

@@ -9,9 +9,9 @@ from worldgen_core.models.inner_unet import InnerUnetSettings
 from worldgen_core.models.latent_denoiser import LatentDenoiserSettings
 from worldgen_core.names import ModelName
 from worldgen_core.training.diamond_vae_objective import DiamondVaeLossSettings
-from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.loop_settings import LoopSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import make_phases
+from worldgen_core.training.prior_settings import SMOKE_FIT, ChanceCurriculum
 
 
 class DiamondVaeSettings(ChanceCurriculum):

@@ -14,20 +14,10 @@ from torch import Tensor, nn
 from worldgen_core.models.card import fill
 from worldgen_core.models.chance import ChanceGuide
 from worldgen_core.progress import Progress
-from worldgen_core.training.chance_prior import Dreams, PriorExamples, PriorFitSettings, fit_prior
+from worldgen_core.training.chance_prior import Dreams, PriorExamples, fit_prior
 from worldgen_core.training.loop import Objective, TrainingRun
-from worldgen_core.training.phases import CurriculumSettings, make_phases
-
-
-class ChanceCurriculum(CurriculumSettings):
-    """A curriculum after which the prior of the chance is fitted, where chance is an input."""
-
-    prior: PriorFitSettings = PriorFitSettings(num_examples=12_000, num_steps=3000)
-    """That fit; a diffusion model takes longer for a dream than `direct`, so it is made of fewer."""
-
-
-SMOKE_FIT = PriorFitSettings(num_examples=128, unroll=4, num_windows=16, batch_size=64, num_steps=30)
-"""Shows that it runs."""
+from worldgen_core.training.phases import make_phases
+from worldgen_core.training.prior_settings import ChanceCurriculum
 
 S = TypeVar("S", bound=ChanceCurriculum)
 

@@ -7,8 +7,9 @@ import torch
 from worldgen_core.models.blocks import space_to_depth
 from worldgen_core.models.direct_network import DirectNetwork
 from worldgen_core.ranges import to_unit
-from worldgen_core.training.chance_prior import Dreams, PriorExamples, PriorFitSettings
+from worldgen_core.training.chance_prior import Dreams, PriorExamples
 from worldgen_core.training.clip_batches import ClipSampler
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 
 def direct_dreams(network: DirectNetwork, sampler: ClipSampler, settings: PriorFitSettings) -> Dreams:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from worldgen_core.models.direct_network import DirectArchitecture
-from worldgen_core.training.chance_prior import PriorFitSettings
 from worldgen_core.training.direct_objective import DirectLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, smoke_loop
 from worldgen_core.training.phases import CurriculumSettings, make_phases
+from worldgen_core.training.prior_settings import PriorFitSettings
 
 
 class DirectSettings(CurriculumSettings):

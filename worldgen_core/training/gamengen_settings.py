@@ -7,10 +7,10 @@ from pydantic import Field
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.chance import ChanceSettings
 from worldgen_core.models.gamengen_settings import GamengenNetworkSettings, GamengenUnetSettings
-from worldgen_core.training.diffusion_chance import SMOKE_FIT, ChanceCurriculum
 from worldgen_core.training.dream_settings import DreamLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import make_phases
+from worldgen_core.training.prior_settings import SMOKE_FIT, ChanceCurriculum
 
 
 class GamengenLossSettings(DreamLossSettings):
