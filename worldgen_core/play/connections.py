@@ -38,7 +38,23 @@ class Patience:
             self._end = None
 
 
-class PoliteProtocol(AutoHTTPProtocol):
+class Reader(asyncio.Protocol):
+    """The part of a protocol that loses patience with who does not read; it stands before uvicorn's."""
+
+    _unread: Patience
+
+    def pause_writing(self) -> None:
+        """Much lies unread; whoever sends waits."""
+        super().pause_writing()
+        self._unread.start(UNREAD_S)
+
+    def resume_writing(self) -> None:
+        """Most of it has been read."""
+        self._unread.stop()
+        super().resume_writing()
+
+
+class PoliteProtocol(Reader, AutoHTTPProtocol):
     """uvicorn's HTTP protocol, with an end to silent connections and a door before what strangers ask."""
 
     door: Door
@@ -77,16 +93,6 @@ class PoliteProtocol(AutoHTTPProtocol):
             # A part of a request: whoever sends one byte after another gets no more time than the silent.
             self._silence.start(SILENT_S)
 
-    def pause_writing(self) -> None:
-        """Much lies unread."""
-        super().pause_writing()
-        self._unread.start(UNREAD_S)
-
-    def resume_writing(self) -> None:
-        """Most of it has been read."""
-        self._unread.stop()
-        super().resume_writing()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more."""
         self._stop()
@@ -97,7 +103,7 @@ class PoliteProtocol(AutoHTTPProtocol):
         self._unread.stop()
 
 
-class PlayerProtocol(WebSocketsSansIOProtocol):
+class PlayerProtocol(Reader, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol, with an end to those who do not read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,16 +111,6 @@ class PlayerProtocol(WebSocketsSansIOProtocol):
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
         self._unread, self._farewell = Patience(transport), Patience(transport)
-
-    def pause_writing(self) -> None:
-        """Much lies unread; whoever sends waits."""
-        super().pause_writing()
-        self._unread.start(UNREAD_S)
-
-    def resume_writing(self) -> None:
-        """Most of it has been read."""
-        self._unread.stop()
-        super().resume_writing()
 
     def keepalive_timeout(self) -> None:
         """No answer to a ping."""
