@@ -9,10 +9,11 @@ to receiving the first frame that it took part in (p50, p95 over all players).
 
 Attack: one honest player while 1,000 bare connections that never say anything, idle WebSockets in every place
 and in line, pages of other origins, and up to 100,000 fuzzed messages come in (`play_attack.py`), from the
-honest player's first frame to its last. Its p95 may grow by a quarter. The honest player is a process of its
-own, so that the attackers' work is not taken for the server's; each is measured three times in turn, alone
-and under attack, and the medians are compared. The server ends whoever says what is no message, so of those
-100,000 it parses few; `messages_parsed` says how many it did, counted in the server.
+honest player's first frame to its last. Its p95 may grow by a quarter. Honest player and attackers are
+processes apart, and the attackers give way to the others, so that their work is not taken for the server's;
+each is measured three times in turn, alone and under attack, and the medians are compared. The server ends
+whoever says what is no message, so of those 100,000 it parses few; `messages_parsed` says how many it did,
+counted in the server.
 Soak: two players for so many seconds; the server's resident memory may grow by 50 MB after the first tenth.
 """
 
@@ -26,6 +27,8 @@ import re
 import statistics
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable
 from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +36,6 @@ from typing import Any
 
 import psutil
 from machine import describe_machine
-from play_attack import Tally, attack
 from play_client import Played, figures, play
 
 from worldgen_core.play import protocol
@@ -43,6 +45,7 @@ NUM_PAIRS = 3
 MAX_P95_GROWTH = 1.25
 MAX_SOAK_MB = 50.0
 CLIENT = str(Path(__file__).with_name("play_client.py"))
+ATTACKERS = str(Path(__file__).with_name("play_attack.py"))
 
 
 async def measure_players(address: str, seconds: float) -> list[dict[str, float]]:
@@ -67,35 +70,51 @@ async def measure_attack(address: str, seconds: float, parsed: Path) -> dict[str
     attacked: list[dict[str, float]] = []
     attacks: list[dict[str, int]] = []
     for _ in range(NUM_PAIRS):
-        alone.append(figures([await _honest(address, seconds, None)]))
-        tally, before = Tally(), _count(parsed)
-        played = await _honest(address, seconds, tally)
+        alone.append(figures([await (await _honest(address, seconds))]))
+        before = _count(parsed)
+        played, done = await _attacked(address, seconds)
         attacked.append(figures([played]))
-        attacks.append({**tally.figures(), "messages_parsed": _count(parsed) - before - played.num_said})
+        attacks.append({**done, "messages_parsed": _count(parsed) - before - played.num_said})
         print({"alone": alone[-1], "attacked": attacked[-1], "attack": attacks[-1]}, flush=True)
     p95 = [statistics.median(row["press_p95_ms"] for row in rows) for rows in (alone, attacked)]
     return {"alone": alone, "attacked": attacked, "attacks": attacks, "p95_growth": round(p95[1] / p95[0], 2)}
 
 
-async def _honest(address: str, seconds: float, tally: Tally | None) -> Played:
-    """What a player in a process of its own sees; with a tally, attacked while it plays."""
-    command = [sys.executable, CLIENT, address, "--seconds", str(seconds)]
-    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=2**24)
-    assert child.stdout is not None
-    if (await child.stdout.readline()).strip() != b"plays":
+async def _honest(address: str, seconds: float) -> Awaitable[Played]:
+    """Start a player in a process of its own; once it plays, return what it will have seen."""
+    player = await _python(CLIENT, address, seconds)
+    if (await _line(player)).strip() != b"plays":
         raise SystemExit("the honest player could not play; see above")
-    attacking = None if tally is None else asyncio.create_task(attack(address, seconds, tally))
-    result = asyncio.create_task(child.stdout.readline())
-    await asyncio.wait([result, attacking] if attacking else [result], return_when=asyncio.FIRST_COMPLETED)
-    if attacking is not None:
-        if attacking.done():
-            attacking.result()
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
-    if not (line := await result):
-        raise SystemExit("the honest player was thrown out; see above")
-    await child.wait()
-    return Played(**json.loads(line))
+
+    async def played() -> Played:
+        if not (line := await _line(player)):
+            raise SystemExit("the honest player was thrown out; see above")
+        await player.wait()
+        return Played(**json.loads(line))
+
+    return played()
+
+
+async def _attacked(address: str, seconds: float) -> tuple[Played, dict[str, int]]:
+    """What an honest player sees who is attacked all the time, and what the attackers did."""
+    honest = await _honest(address, seconds)
+    attackers = await _python(ATTACKERS, address, seconds)
+    played = await honest
+    assert attackers.stdin is not None
+    attackers.stdin.close()
+    if not (line := await _line(attackers)):
+        raise SystemExit("the attackers failed; see above")
+    return played, json.loads(line)
+
+
+async def _python(script: str, address: str, seconds: float) -> Process:
+    command = [sys.executable, script, address, "--seconds", str(seconds)]
+    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**24)
+
+
+async def _line(process: Process) -> bytes:
+    assert process.stdout is not None
+    return await process.stdout.readline()
 
 
 def _count(parsed: Path) -> int:

@@ -1,15 +1,23 @@
 """Attackers of a play server: idle sockets, foreign origins, fuzzed messages; they go on until cancelled.
 
+    python benchmarks/play_attack.py 127.0.0.1:8765 --seconds 15
+
+attacks until its standard input ends, and prints what it did, as JSON. It gives way to whatever else runs
+here: attackers are other machines, and their own work is not to be taken for the server's.
+
 What they may cost an honest player is what a server does for strangers and rude guests. Guests who dream are
 players like others, measured as such: the attackers' sessions are paused, and never ask for a step.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +70,7 @@ class Tally:
         }
 
 
-async def attack(address: str, seconds: float, tally: Tally) -> None:
+async def _attack(address: str, seconds: float, tally: Tally) -> None:
     """All attackers at once. From half of `seconds` on places and line are full; before, strangers get in."""
     async with asyncio.TaskGroup() as group:
         for _ in range(NUM_LIVE):
@@ -242,3 +250,33 @@ def _short(rng: random.Random) -> str | bytes:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+# A process of its own
+
+
+async def _attack_until_told(address: str, seconds: float) -> Tally:
+    tally = Tally()
+    attacking = asyncio.create_task(_attack(address, seconds, tally))
+    told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    await asyncio.wait([attacking, told], return_when=asyncio.FIRST_COMPLETED)
+    if attacking.done():
+        attacking.result()
+    attacking.cancel()
+    await asyncio.gather(attacking, return_exceptions=True)
+    return tally
+
+
+def main() -> None:
+    """Attack, and print what was done."""
+    parser = argparse.ArgumentParser(description="Attackers.")
+    parser.add_argument("address")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    options = parser.parse_args()
+    os.nice(19)
+    tally = asyncio.run(_attack_until_told(options.address, options.seconds))
+    print(json.dumps(tally.figures()))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.direct_data import TINY_REWARD
 from tests.latent_data import TINY_CHANCE, TINY_FIT, TINY_LOOP
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.inner_unet import InnerUnetSettings
@@ -41,6 +42,7 @@ def diamond_settings(num_steps: int = 6, *, dreams: bool = True) -> DiamondSetti
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=DiamondLossSettings(dreams=dreams, context_noise=0.05, change_weight=1.0 if dreams else 0.0),
         prior=TINY_FIT,
+        reward=TINY_REWARD,
         loop=TINY_LOOP,
     )
 

@@ -10,24 +10,28 @@ from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
+from worldgen_core.models.reward_head import RewardHeadSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import UnrollPhase
 from worldgen_core.training.prior_settings import PriorFitSettings
+from worldgen_core.training.reward_settings import RewardFitSettings
 
 HEIGHT, WIDTH = 32, 24
+TINY_REWARD = RewardFitSettings(head=RewardHeadSettings(width=4), batch_size=8, num_steps=3)
 INFO = DatasetInfo("flappy", "tiny", HEIGHT, WIDTH, 30.0, ("idle", "flap"))
 
 
 def make_episode(seed: int, *, num_frames: int = 60, life: int = 20) -> Episode:
-    """Lives of `life` frames of the scrolling world."""
+    """Lives of `life` frames of the scrolling world; a bar that has come half way pays."""
     rng = np.random.default_rng(seed)
     frames = np.full((num_frames, HEIGHT, WIDTH, 3), (80, 180, 220), np.uint8)
     action = rng.integers(0, 2, num_frames)
-    terminated = np.zeros(num_frames, bool)
+    terminated, reward = np.zeros(num_frames, bool), np.full(num_frames, 0.1, np.float32)
     height, speed = 10, 0
     for t in range(num_frames):
         bar = WIDTH - 1 - (t + 7 * seed) % WIDTH
+        reward[t - 1] = 1.0 if t and bar == WIDTH // 2 else reward[t - 1]
         frames[t, : 8 + 4 * (seed % 3), bar : bar + 3] = (90, 200, 60)
         speed = -3 if t and action[t - 1] else min(speed + 1, 3)
         height = int(np.clip(height + speed, 0, HEIGHT - 4))
@@ -39,7 +43,7 @@ def make_episode(seed: int, *, num_frames: int = 60, life: int = 20) -> Episode:
         split="train" if seed % 4 else "validation",
         frames=frames,
         action=action.astype(np.int64),
-        reward=np.full(num_frames, 0.1, np.float32),
+        reward=reward,
         terminated=terminated,
         truncated=np.zeros(num_frames, bool),
         pts=np.arange(num_frames),
@@ -63,6 +67,7 @@ def tiny_settings(num_steps: int = 6) -> DirectSettings:
             UnrollPhase(unroll=4, batch_size=2, num_steps=num_steps - half),
         ),
         prior=PriorFitSettings(num_examples=40, unroll=2, num_windows=4, batch_size=8, num_steps=4),
+        reward=TINY_REWARD,
         loop=LoopSettings(
             warmup_steps=1, checkpoint_every=2, log_every=3, num_threads=1, device="cpu", ema_decay=0.5
         ),

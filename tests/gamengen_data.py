@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tests.direct_data import TINY_REWARD
 from tests.latent_data import TINY_CHANCE, TINY_FIT, TINY_LOOP
 from worldgen_core.diffusion.ddim_settings import DdimSettings
 from worldgen_core.models.chance import no_guides
@@ -32,6 +33,7 @@ def gamengen_settings(num_steps: int = 6) -> GamengenSettings:
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=GamengenLossSettings(dreams=True, change_weight=1.0),
         prior=TINY_FIT,
+        reward=TINY_REWARD,
         loop=TINY_LOOP,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tests.direct_data import TINY_REWARD
 from worldgen_core.diffusion.edm import EdmSettings
 from worldgen_core.diffusion.samplers import SamplerSettings
 from worldgen_core.models.autoencoder import KlAutoencoder, KlAutoencoderSettings
@@ -62,6 +63,7 @@ def diamond_vae_settings(num_steps: int = 6) -> DiamondVaeSettings:
         phases=make_phases((1, 3, half), (4, 2, num_steps - half)),
         loss=DiamondVaeLossSettings(dreams=True, context_noise=0.1, change_weight=1.0),
         prior=TINY_FIT,
+        reward=TINY_REWARD,
         loop=TINY_LOOP,
     )
 

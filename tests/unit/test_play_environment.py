@@ -15,8 +15,8 @@ from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwor
 
 PLAYS = """
 frame, _ = env.reset(seed=0)
-_, reward, is_over, *_ = env.step(0)
-print(frame.shape, reward + is_over)
+_, reward, *_ = env.step(0)
+print(frame.shape, reward)
 from worldgen_core.errors import ConfigError
 try:
     gymnasium.make(name, model=FOLDER, backend="nope")
@@ -35,4 +35,4 @@ def test_the_environment_is_made_with_the_words_of_the_readme(tmp_path: Path) ->
     words = words.replace('".worldgen/artifacts/train_model/KEY"', folder)
     script = words + PLAYS.replace("FOLDER", folder)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout == f"({GAME.height}, {GAME.width}, 3) 1.0\n'nope'\n", done.stderr
+    assert done.stdout == f"({GAME.height}, {GAME.width}, 3) 0.0\n'nope'\n", done.stderr

@@ -88,7 +88,7 @@ def test_denoiser_ends_with_the_same_bytes_after_two_interruptions(
 def test_card_counts_both_stages(trained: tuple[Path, Outcome]) -> None:
     folder, outcome = trained
     counts = read_card(folder).num_parameters
-    assert set(counts) == {"unet", "end_head", "chance", "upsampler", "total"}
+    assert set(counts) == {"unet", "end_head", "chance", "upsampler", "reward_head", "total"}
     assert counts["total"] == sum(count for name, count in counts.items() if name != "total")
     assert outcome.metrics["num_parameters"] == counts["total"]
     assert set(read_card(folder).weights_sha256) == set(weights(folder))

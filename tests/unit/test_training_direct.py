@@ -15,6 +15,7 @@ from worldgen_core.device import choose_device
 from worldgen_core.errors import CheckpointError, ConfigError
 from worldgen_core.games.base import EventWindow
 from worldgen_core.models.load import load_world_model
+from worldgen_core.models.reward_head import REWARD_WEIGHTS_FILE
 from worldgen_core.names import DeviceName
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import EventList, ProgressEvent, silent
@@ -23,7 +24,7 @@ from worldgen_core.training.clip_batches import ClipSampler, Prefetcher
 from worldgen_core.training.direct import train_direct
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
 
-FILES = ("model.json", "model.safetensors", "metrics.jsonl", "curves.png")
+FILES = ("model.json", "model.safetensors", REWARD_WEIGHTS_FILE, "metrics.jsonl", "curves.png")
 
 
 class _Interrupted(Exception):
@@ -174,8 +175,11 @@ def test_progress_counts_frames_since_long_dreams_take_longer(tmp_path: Path) ->
     out = tmp_path / "out"
     out.mkdir()
     train_direct(tiny_settings(), dataset, None, out=out, resume=tmp_path / "resume", progress=events)
-    network, prior = events.events[:6], events.events[6:]
+    network, prior, reward = events.events[:6], events.events[6:10], events.events[10:]
     assert [event.done for event in network] == [3, 6, 9, 17, 25, 33]
     assert {(event.label, event.total) for event in network} == {("frames", 33)}
     assert [event.done for event in prior] == [8, 16, 24, 32]
     assert {(event.label, event.total) for event in prior} == {("examples of chance", 32)}
+    assert [(event.label, event.done) for event in reward] == [
+        ("frames with rewards", 8 * i) for i in (1, 2, 3)
+    ]

@@ -21,6 +21,7 @@ from worldgen_core.models.gamengen import GamengenWorldModel
 from worldgen_core.models.gamengen_network import GamengenNetwork
 from worldgen_core.models.latent_space import AUTOENCODER_WEIGHTS_FILE
 from worldgen_core.models.load import load_world_model
+from worldgen_core.models.reward_head import REWARD_WEIGHTS_FILE
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent, silent
 from worldgen_core.training import gamengen_settings as sizes
@@ -98,7 +99,7 @@ def test_training_ends_with_the_same_bytes_after_two_interruptions(
     whole = contents(trained)
     assert whole == contents(tmp_path / "out")
     names = {"model.json", WEIGHTS_FILE, "autoencoder.json", AUTOENCODER_WEIGHTS_FILE, "metrics.jsonl"}
-    assert whole.keys() == names | {"curves.png"}
+    assert whole.keys() == names | {REWARD_WEIGHTS_FILE, "curves.png"}
     card = json.loads(whole["model.json"])
     assert card["model"] == "gamengen"
     assert outcome.metrics["num_parameters"] == card["num_parameters"]["total"]

@@ -55,6 +55,8 @@ class ModelCard(BaseModel):
     """Summary of the training: steps, seed, last losses."""
     weights_sha256: dict[str, str]
     """Digest of each weights file in the folder."""
+    reward_head: dict[str, Any] | None = None
+    """Settings of the reward head, as JSON; None where the dataset had no rewards."""
 
 
 def settings_of(card: ModelCard, kind: type[S]) -> S:
@@ -62,12 +64,20 @@ def settings_of(card: ModelCard, kind: type[S]) -> S:
 
     Raises: CheckpointError if they are not those of today's architecture.
     """
+    return parse_settings(card.settings, kind, f"a {card.model} model")
+
+
+def parse_settings(given: Mapping[str, Any], kind: type[S], owner: str) -> S:
+    """Settings that a card holds, as a part of the model reads them.
+
+    Raises: CheckpointError if they are not those of today's architecture.
+    """
     try:
-        return kind.model_validate(card.settings)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise CheckpointError(
             f"{CARD_FILE}: settings",
-            expected=f"those of a {card.model} model",
+            expected=f"those of {owner}",
             found=str(error).splitlines()[0],
             next_step="train the model again, or name another model folder",
         ) from error

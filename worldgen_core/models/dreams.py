@@ -18,8 +18,12 @@ from torch import Tensor, nn
 
 from worldgen_core.errors import ContextLengthError
 from worldgen_core.models.interface import Prediction
+from worldgen_core.models.reward_head import RewardHead, last_seen
 from worldgen_core.ranges import to_u8, to_unit
 from worldgen_core.seeds import derive_seed
+
+_SEEN = "seen"
+"""The last pictures that were shown, in the state of a model with a reward head."""
 
 
 class Dreams(NamedTuple):
@@ -80,11 +84,21 @@ class TensorDreams(ABC):
         self._device = device
         self._state: dict[str, Tensor] = {}
         self._generators: list[torch.Generator] = []
+        self._reward_head: RewardHead | None = None
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self._device
+
+    @property
+    def reward_head(self) -> RewardHead | None:
+        """What tells the rewards of shown frames; None: they are not learnt."""
+        return self._reward_head
+
+    @reward_head.setter
+    def reward_head(self, head: RewardHead | None) -> None:
+        self._reward_head = None if head is None else head.to(self._device)
 
     def twin(self) -> TensorDreams:
         """Another with the same networks and no dreams yet; see `CanTwin`."""
@@ -121,7 +135,13 @@ class TensorDreams(ABC):
         self, action: Int64[Tensor, " b"], *, truth: UInt8[Tensor, "b h w c"] | None = None
     ) -> Prediction:
         """Dream the next frame; see `WorldModel.step`."""
-        return shown(self.advance(action, truth))
+        seen = self._state.get(_SEEN)
+        imagined = self.advance(action, truth)
+        if self._reward_head is None or seen is None:
+            return shown(imagined)
+        seen = appended(seen, imagined.obs.clamp(-1.0, 1.0))
+        self._state = {**self._state, _SEEN: seen}
+        return shown(imagined, self._reward_head.reward(seen, action.to(self._device)))
 
     @torch.inference_mode()
     def reset(
@@ -135,7 +155,10 @@ class TensorDreams(ABC):
                 found=f"{frames.shape[1]}",
                 next_step="give as many frames as the model's `num_context_frames`",
             )
-        self._state = self._begin(frames.to(self._device), actions.to(self._device))
+        frames = frames.to(self._device)
+        self._state = self._begin(frames, actions.to(self._device))
+        if self._reward_head is not None:
+            self._state[_SEEN] = last_seen(frames)
         self._generators = [
             torch.Generator().manual_seed(derive_seed(seed, "dream", row)) for row in range(len(frames))
         ]
@@ -164,11 +187,11 @@ class TensorDreams(ABC):
         return torch.stack(rows).to(self._device)
 
 
-def shown(imagined: Imagined) -> Prediction:
-    """What a player sees of it, on the CPU."""
+def shown(imagined: Imagined, reward: Float32[Tensor, " b"] | None = None) -> Prediction:
+    """What a player sees of it, and its reward, on the CPU."""
     frame = rearrange(to_u8(imagined.obs), "b c h w -> b h w c").contiguous()
     end = None if imagined.end_logit is None else torch.sigmoid(imagined.end_logit).cpu()
-    return Prediction(frame.cpu(), reward=None, terminated=end)
+    return Prediction(frame.cpu(), reward=None if reward is None else reward.cpu(), terminated=end)
 
 
 def picture(frames: UInt8[Tensor, "b h w c"], device: torch.device) -> Float32[Tensor, "b c h w"]:

@@ -24,9 +24,10 @@ from worldgen_core.runtime.open import open_fast
 class DreamEnv(gymnasium.Env[Frame, np.int64]):
     """Observations are the dream's frames (h, w, 3) uint8, actions those of the game.
 
-    The reward is the model's where it learns one; else it is `survival_reward` for every frame that does not
-    end the life, and `info["reward_is_learned"]` says which. A life ends where the model gives it more than
-    even odds; a model that does not learn ends never terminates, so give `max_episode_steps` to `make`.
+    The reward is the one that the model learnt from its dataset, in the dataset's units, or 0 where that had
+    none; `info["reward_is_learned"]` says which. With `survival_reward` it is that instead, for every frame
+    that does not end the life. A life ends where the model gives it more than even odds; a model that does
+    not learn ends never terminates, so give `max_episode_steps` to `make`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012  # gymnasium's own convention
@@ -40,7 +41,7 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
         device: DeviceName = "auto",
         backend: BackendChoice = "eager",
         num_starts: int = 64,
-        survival_reward: float = 0.0,
+        survival_reward: float | None = None,
         render_mode: str | None = "rgb_array",
     ) -> None:
         """Open a model folder; `dataset` is a folder whose held-out episodes are starts besides fresh lives.
@@ -86,14 +87,15 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
     def step(self, action: int | np.integer) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """Dream one frame; raises ConfigError for an unknown action."""
         moment = self._session.step(int(action))
-        is_learned = moment.reward is not None
-        reward = moment.reward if moment.reward is not None else self._survival(moment)
+        is_learned = self._survival_reward is None and moment.reward is not None
         info = {"reward_is_learned": is_learned, "terminated_probability": moment.terminated}
-        return moment.dream, reward, moment.dream_over, False, info
+        return moment.dream, self._reward(moment), moment.dream_over, False, info
 
     def render(self) -> Frame:  # pyright: ignore[reportIncompatibleMethodOverride]  # one mode only
         """The current frame."""
         return self._session.moment.dream
 
-    def _survival(self, moment: Moment) -> float:
+    def _reward(self, moment: Moment) -> float:
+        if self._survival_reward is None:
+            return moment.reward or 0.0
         return 0.0 if moment.dream_over else self._survival_reward

@@ -44,6 +44,8 @@ Keep = Callable[[Recording], dict[str, Any]]
 IDLE_CODE, RUDE_CODE, BAD_CODE, BROKEN_CODE = 4000, 4001, 4002, 4003
 """WebSocket close codes of our own: idle too long, too many messages, a message that is none, a model that
 failed."""
+_AGAIN_S = 0.1
+"""Least time between two pictures of one moment: turning the view of a paused game asks for little."""
 
 
 class Player:
@@ -81,6 +83,7 @@ class Player:
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._has_news = False
+        self._sent: tuple[Moment | None, float] = None, 0.0
         self._notes: dict[str, dict[str, Any]] = {}
 
     async def run(self, first: str | bytes) -> None:
@@ -267,10 +270,20 @@ class Player:
             notes, self._notes = self._notes, {}
             for kind, note in notes.items():
                 await self._socket.send_json({"type": kind, **note})
-            if self._has_news and self._serial - self._shown < self._settings.max_frames_in_flight:
-                self._has_news = False
-                self._serial += 1
-                await self._socket.send_bytes(self._packed())
+            if not self._has_news or self._serial - self._shown >= self._settings.max_frames_in_flight:
+                continue
+            now = time.monotonic()
+            if (wait_s := self._wait_again_s(now)) > 0:
+                asyncio.get_running_loop().call_later(wait_s, self._news.set)
+                continue
+            self._has_news, self._sent = False, (self._session.moment, now)
+            self._serial += 1
+            await self._socket.send_bytes(self._packed())
+
+    def _wait_again_s(self, now: float) -> float:
+        """Seconds until the current moment may be sent; 0 for one that was not sent before."""
+        moment, sent_at = self._sent
+        return sent_at + _AGAIN_S - now if moment is self._session.moment else 0.0
 
     def _packed(self) -> bytes:
         session = self._session

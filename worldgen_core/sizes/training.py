@@ -2,7 +2,8 @@
 
 A step is run on the meta device, where tensors have shapes and no contents. Backward passes count, and
 gradients through a dream with them; the optimizer does not, whose work is that of the weights alone. Of the
-fit of a prior of chance its dreams count, whose frames are a network's; its own passes are a thousandth.
+fit of a prior of chance its dreams count, whose frames are a network's; its own passes are a thousandth. A
+reward head costs every model the same and is left out.
 `layered` is counted as three passes of its networks a window and a move, since its batches are cut from maps
 that only footage can make; most of its work is that of maps, not of networks.
 """

@@ -36,6 +36,7 @@ from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
 from worldgen_core.training.pixel_batches import low_batches
+from worldgen_core.training.reward_fit import TrainedReward, train_reward
 from worldgen_core.training.starting import take_over
 
 
@@ -86,7 +87,8 @@ def train_diamond(
         resume=resume,
         progress=progress,
     )
-    return _publish(settings, reader.info, denoiser, enlarger, run, out)
+    reward = train_reward(settings, reader, resume=resume, progress=progress)
+    return _publish(settings, reader.info, denoiser, enlarger, run, reward, out)
 
 
 def _fresh_denoiser(settings: DiamondSettings, enlarger: Upsampler, info: DatasetInfo) -> PixelDenoiser:
@@ -117,6 +119,7 @@ def _publish(
     denoiser: PixelDenoiser,
     upsampler: Upsampler,
     run: TrainingRun,
+    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     own, other = count_parameters(denoiser), count_parameters(upsampler.denoiser)
@@ -133,6 +136,7 @@ def _publish(
             UPSAMPLER_WEIGHTS_FILE: upsampler.denoiser.state_dict(),
         },
         run=run,
+        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

@@ -34,6 +34,7 @@ from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
+from worldgen_core.training.reward_fit import TrainedReward, train_reward
 
 
 @in_processes
@@ -79,7 +80,8 @@ def train_diamond_vae(
         resume=resume,
         progress=progress,
     )
-    return _publish(settings, reader.info, denoiser, space, run, out)
+    reward = train_reward(settings, reader, resume=resume, progress=progress)
+    return _publish(settings, reader.info, denoiser, space, run, reward, out)
 
 
 def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: DatasetInfo) -> LatentDenoiser:
@@ -100,6 +102,7 @@ def _publish(
     denoiser: LatentDenoiser,
     space: LatentSpace,
     run: TrainingRun,
+    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(denoiser), space.card.num_parameters
@@ -117,6 +120,7 @@ def _publish(
         weights={WEIGHTS_FILE: run.weights},
         digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
         run=run,
+        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

@@ -34,6 +34,7 @@ from worldgen_core.training.finish import write_model
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
+from worldgen_core.training.reward_fit import train_reward
 from worldgen_core.training.starting import take_over
 
 
@@ -87,6 +88,7 @@ def train_direct(
             resume=resume / "prior",
             progress=progress,
         )
+    reward = train_reward(settings, reader, resume=resume, progress=progress)
     return write_model(
         out,
         model="direct",
@@ -95,6 +97,7 @@ def train_direct(
         num_parameters=count_parameters(network),
         weights={WEIGHTS_FILE: network.state_dict()},
         run=run,
+        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "picture", "end"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from worldgen_core.models.direct_network import DirectArchitecture
 from worldgen_core.training.direct_objective import DirectLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, smoke_loop
-from worldgen_core.training.phases import CurriculumSettings, make_phases
+from worldgen_core.training.phases import make_phases
 from worldgen_core.training.prior_settings import PriorFitSettings
+from worldgen_core.training.reward_settings import SMOKE_REWARD, RewardedCurriculum
 
 
-class DirectSettings(CurriculumSettings):
+class DirectSettings(RewardedCurriculum):
     """What `train_direct` reads."""
 
     architecture: DirectArchitecture = DirectArchitecture()
@@ -26,6 +27,7 @@ def smoke() -> DirectSettings:
         architecture=DirectArchitecture(channels=(16, 32), num_blocks=(1, 1, 1)),
         phases=make_phases((1, 4, 30), (2, 3, 20), (4, 2, 20)),
         prior=PriorFitSettings(num_examples=500, unroll=4, num_windows=16, batch_size=64, num_steps=30),
+        reward=SMOKE_REWARD,
         loop=smoke_loop(checkpoint_every=30),
     )
 

@@ -34,6 +34,7 @@ from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
+from worldgen_core.training.reward_fit import TrainedReward, train_reward
 
 MODEL = "gamengen"
 
@@ -81,7 +82,8 @@ def train_gamengen(
         resume=resume,
         progress=progress,
     )
-    return _publish(settings, reader.info, network, space, run, out)
+    reward = train_reward(settings, reader, resume=resume, progress=progress)
+    return _publish(settings, reader.info, network, space, run, reward, out)
 
 
 def _fresh_network(settings: GamengenSettings, space: LatentSpace, info: DatasetInfo) -> GamengenNetwork:
@@ -102,6 +104,7 @@ def _publish(
     network: GamengenNetwork,
     space: LatentSpace,
     run: TrainingRun,
+    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(network), space.card.num_parameters
@@ -119,6 +122,7 @@ def _publish(
         weights={WEIGHTS_FILE: run.weights},
         digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
         run=run,
+        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

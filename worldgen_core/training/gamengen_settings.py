@@ -11,6 +11,7 @@ from worldgen_core.training.dream_settings import DreamLossSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings, published_loop, smoke_loop
 from worldgen_core.training.phases import make_phases
 from worldgen_core.training.prior_settings import SMOKE_FIT, ChanceCurriculum
+from worldgen_core.training.reward_settings import SMOKE_REWARD
 
 
 class GamengenLossSettings(DreamLossSettings):
@@ -52,6 +53,7 @@ def smoke() -> GamengenSettings:
         phases=make_phases((1, 4, 20), (2, 2, 20)),
         loss=CPU_LOSS,
         prior=SMOKE_FIT,
+        reward=SMOKE_REWARD,
         loop=smoke_loop(checkpoint_every=20),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
-from worldgen_core.training.phases import CurriculumSettings
+from worldgen_core.training.reward_settings import RewardedCurriculum
 
 
 class PriorFitSettings(BaseModel):
@@ -43,7 +43,7 @@ class PriorFitSettings(BaseModel):
         return settings.model_copy(update=changes)
 
 
-class ChanceCurriculum(CurriculumSettings):
+class ChanceCurriculum(RewardedCurriculum):
     """A curriculum after which the prior of the chance is fitted, where chance is an input."""
 
     prior: PriorFitSettings = PriorFitSettings(num_examples=12_000, num_steps=3000)
