@@ -97,13 +97,16 @@ async def _honest(address: str, seconds: float) -> Awaitable[Played]:
 
 async def _attacked(address: str, seconds: float) -> tuple[Played, dict[str, int]]:
     """What an honest player sees who is attacked all the time, and what the attackers did."""
-    honest = await _honest(address, seconds)
     attackers = await _python(ATTACKERS, address, seconds)
-    played = await honest
     assert attackers.stdin is not None
+    await _line(attackers)
+    honest = await _honest(address, seconds)
+    attackers.stdin.write(b"go\n")
+    played = await honest
     attackers.stdin.close()
     if not (line := await _line(attackers)):
         raise SystemExit("the attackers failed; see above")
+    await attackers.wait()
     return played, json.loads(line)
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/play_attack.py 127.0.0.1:8765 --seconds 15
 
-attacks until its standard input ends, and prints what it did, as JSON. It gives way to whatever else runs
-here: attackers are other machines, and their own work is not to be taken for the server's.
+waits for a line on its standard input, attacks until that ends, and prints what it did, as JSON. It gives way
+to whatever else runs here: attackers are other machines, and their own work is not to be taken for the
+server's.
 
 What they may cost an honest player is what a server does for strangers and rude guests. Guests who dream are
 players like others, measured as such: the attackers' sessions are paused, and never ask for a step.
@@ -255,7 +256,9 @@ def _now() -> float:
 # A process of its own
 
 
-async def _attack_until_told(address: str, seconds: float) -> Tally:
+async def _attack_when_told(address: str, seconds: float) -> Tally:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
     tally = Tally()
     attacking = asyncio.create_task(_attack(address, seconds, tally))
     told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
@@ -274,7 +277,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     options = parser.parse_args()
     os.nice(19)
-    tally = asyncio.run(_attack_until_told(options.address, options.seconds))
+    tally = asyncio.run(_attack_when_told(options.address, options.seconds))
     print(json.dumps(tally.figures()))
 
 

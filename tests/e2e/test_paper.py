@@ -74,7 +74,8 @@ def dataset(config: Config, tmp_path: Path) -> Path:
 
 def one_step(settings: DirectSettings | DiamondVaeSettings) -> dict[str, object]:
     loop = settings.loop.model_copy(update=ONE_LOOP)
-    return {"phases": ONE_STEP, "loop": loop}
+    reward = settings.reward.model_copy(update={"num_steps": 1})
+    return {"phases": ONE_STEP, "loop": loop, "reward": reward}
 
 
 def folder(parent: Path, name: str) -> Path:

@@ -225,6 +225,7 @@ def test_two_interruptions_leave_the_same_bytes_as_none(short_dataset: Path, tmp
     assert f"{card['settings']['num_tiles']} tiles" in outcome.headline
 
 
+@pytest.mark.slow
 def test_training_on_keeps_what_was_learnt(dataset: Path, trained: Path, tmp_path: Path) -> None:
     outcome = train(dataset, tmp_path, tiny_settings(2), start=trained)
     fresh = train(dataset, tmp_path / "fresh", tiny_settings(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -115,6 +116,24 @@ def test_views_context_pause_and_step() -> None:
         say(socket, type="do", what="step")
         data = frame_where(socket, lambda header: header[8] > number)
         assert HEADER.unpack_from(data)[8] == number + 1
+
+
+def test_a_paused_picture_is_sent_again_ten_times_a_second_at_most_and_as_asked_last() -> None:
+    with served() as address, play_at(address) as socket:
+        enter(socket)
+        say(socket, type="do", what="pause")
+        frame_where(socket, lambda header: header[2] & 4)
+        began, num_frames = time.monotonic(), 0
+        views = itertools.cycle(("game", "both", "dream"))
+        while time.monotonic() < began + 1:
+            say(socket, type="show", view=next(views), context=False, same_chance=True)
+            with contextlib.suppress(TimeoutError):
+                data = socket.recv(timeout=0.02)
+                acknowledge(socket, data)
+                num_frames += isinstance(data, bytes)
+        assert 2 <= num_frames <= 12
+        say(socket, type="show", view="both", context=False, same_chance=True)
+        frame_where(socket, lambda header: header[5] == 3)
 
 
 def test_a_recording_is_downloaded() -> None:

@@ -32,6 +32,7 @@ from worldgen_core.models.latent_space import (
 )
 from worldgen_core.models.light_decoder import LightDecoderSettings
 from worldgen_core.models.load import load_world_model
+from worldgen_core.models.reward_head import REWARD_WEIGHTS_FILE
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import Progress, ProgressEvent, silent
@@ -244,7 +245,9 @@ def test_a_model_is_shown_by_the_decoder_it_is_given(folder: Path, tmp_path: Pat
     light, out = tmp_path / "out", tmp_path / "model"
     out.mkdir()
     outcome = attach_decoder(ANY, folder / "model", light, out=out)
-    assert contents(out).keys() == {CARD_FILE, WEIGHTS_FILE, AUTOENCODER_CARD_FILE, AUTOENCODER_WEIGHTS_FILE}
+    own = {CARD_FILE, WEIGHTS_FILE, REWARD_WEIGHTS_FILE}
+    assert contents(out).keys() == own | {AUTOENCODER_CARD_FILE, AUTOENCODER_WEIGHTS_FILE}
+    assert contents(out)[REWARD_WEIGHTS_FILE] == contents(folder / "model")[REWARD_WEIGHTS_FILE]
     frames = torch.randint(0, 256, (2, HEIGHT, WIDTH, 3), dtype=torch.uint8)
     space, before, after = load_latent_space(light), load_world_model(folder / "model"), load_world_model(out)
     assert isinstance(before, DiamondVaeWorldModel)
@@ -255,6 +258,7 @@ def test_a_model_is_shown_by_the_decoder_it_is_given(folder: Path, tmp_path: Pat
     assert (shown - wanted).abs().max() <= 1
     assert not torch.equal(shown, before.round_trip(frames))
     old, new = (json.loads((at / CARD_FILE).read_text()) for at in (folder / "model", out))
+    assert new["reward_head"] == old["reward_head"]
     added = space.card.num_parameters["light_decoder"]
     assert new["num_parameters"]["autoencoder_light_decoder"] == added
     assert new["num_parameters"]["total"] == old["num_parameters"]["total"] + added

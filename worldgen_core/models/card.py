@@ -56,7 +56,7 @@ class ModelCard(BaseModel):
     weights_sha256: dict[str, str]
     """Digest of each weights file in the folder."""
     reward_head: dict[str, Any] | None = None
-    """Settings of the reward head, as JSON; None where the dataset had no rewards."""
+    """Settings of the head in reward.safetensors, as JSON. None: the model tells no rewards."""
 
 
 def settings_of(card: ModelCard, kind: type[S]) -> S:
@@ -64,11 +64,11 @@ def settings_of(card: ModelCard, kind: type[S]) -> S:
 
     Raises: CheckpointError if they are not those of today's architecture.
     """
-    return parse_settings(card.settings, kind, f"a {card.model} model")
+    return parse_settings(card.settings, kind, field="settings", owner=f"a {card.model} model")
 
 
-def parse_settings(given: Mapping[str, Any], kind: type[S], owner: str) -> S:
-    """Settings that a card holds, as a part of the model reads them.
+def parse_settings(given: Mapping[str, Any], kind: type[S], *, field: str, owner: str) -> S:
+    """Settings in a field of the card, as a part of the model reads them.
 
     Raises: CheckpointError if they are not those of today's architecture.
     """
@@ -76,7 +76,7 @@ def parse_settings(given: Mapping[str, Any], kind: type[S], owner: str) -> S:
         return kind.model_validate(given)
     except ValidationError as error:
         raise CheckpointError(
-            f"{CARD_FILE}: settings",
+            f"{CARD_FILE}: {field}",
             expected=f"those of {owner}",
             found=str(error).splitlines()[0],
             next_step="train the model again, or name another model folder",

@@ -3,7 +3,7 @@
 After DIAMOND (Alonso et al. 2024, arXiv:2405.12399), as its authors did for a game of large frames. Owns how
 a dream goes from frame to frame: the low-resolution denoiser is fed its own small frames, the upsampler its
 own full ones, never rounded. A model folder holds model.json, model.safetensors (the denoiser) and
-upsampler.safetensors.
+upsampler.safetensors; reward.safetensors too where the dataset had rewards.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class TensorDreams(ABC):
 
     @property
     def reward_head(self) -> RewardHead | None:
-        """What tells the rewards of shown frames; None: they are not learnt."""
+        """What tells the rewards of frames that `step` shows; None: nobody asked, or they are not learnt."""
         return self._reward_head
 
     @reward_head.setter

@@ -27,6 +27,14 @@ def load_world_model(folder: Path, device: str = "cpu") -> WorldModel:
             next_step="update worldgen, or name another model folder",
         )
     model: WorldModel = importlib.import_module(MODEL_MODULES[card.model]).load(folder, card, device)
-    if isinstance(model, TensorDreams):
-        model.reward_head = load_reward_head(folder, card)
     return model
+
+
+def tell_rewards(model: WorldModel, folder: Path) -> None:
+    """Let a model that was opened from `folder` tell rewards, if that has a head for them.
+
+    Others do without: a head takes a little of every frame's time.
+    Raises: CheckpointError if the head is damaged.
+    """
+    if isinstance(model, TensorDreams):
+        model.reward_head = load_reward_head(folder, read_card(folder))

@@ -49,15 +49,15 @@ class RewardHead(nn.Module):
         """Build for frames of `height` x `width` pixels."""
         super().__init__()
         self.settings, self.num_actions = settings, num_actions
-        fine, patch = settings.width, settings.patch
+        channels, patch = settings.width, settings.patch
         self.padding = (0, -width % patch, 0, -height % patch)
         grid = (math.ceil(height / patch), math.ceil(width / patch))
-        self.patches = nn.Conv2d(3 * NUM_SEEN, fine, patch, stride=patch)
-        self.place = nn.Parameter(0.1 * torch.randn(fine, *grid))
-        self.shrink = nn.Conv2d(fine, 2 * fine, 3, stride=2, padding=1)
-        self.conv = nn.Conv2d(2 * fine, 2 * fine, 3, padding=1)
-        self.hidden = nn.Linear(4 * fine + num_actions, 2 * fine)
-        self.output = nn.Linear(2 * fine, settings.num_values)
+        self.patches = nn.Conv2d(3 * NUM_SEEN, channels, patch, stride=patch)
+        self.place = nn.Parameter(0.1 * torch.randn(channels, *grid))
+        self.shrink = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
+        self.hidden = nn.Linear(4 * channels + num_actions, 2 * channels)
+        self.output = nn.Linear(2 * channels, settings.num_values)
         self.register_buffer("values", torch.zeros(settings.num_values))
 
     def forward(
@@ -65,9 +65,9 @@ class RewardHead(nn.Module):
     ) -> Float32[Tensor, "b k"]:
         """Return the logits of what `act` was paid for leading to the last of `seen`, in [-1, 1]."""
         pictures = rearrange(seen, "b t c h w -> b (t c) h w")
-        x = functional.silu(self.patches(functional.pad(pictures, self.padding)) + self.place)
-        x = functional.silu(self.conv(functional.silu(self.shrink(x))))
-        overall = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+        cells = functional.silu(self.patches(functional.pad(pictures, self.padding)) + self.place)
+        cells = functional.silu(self.conv(functional.silu(self.shrink(cells))))
+        overall = torch.cat([cells.mean(dim=(2, 3)), cells.amax(dim=(2, 3))], dim=1)
         hot = functional.one_hot(act, self.num_actions).to(overall.dtype)
         return self.output(functional.silu(self.hidden(torch.cat([overall, hot], dim=1)))).float()
 
@@ -85,13 +85,15 @@ def last_seen(frames: UInt8[Tensor, "b t h w c"]) -> Float32[Tensor, "b seen c h
 
 
 def load_reward_head(folder: Path, card: ModelCard) -> RewardHead | None:
-    """The reward head of a model folder; None for a model whose dataset had no rewards.
+    """The reward head of a model folder; None for a model that tells no rewards.
 
     Raises: CheckpointError if it is damaged.
     """
     if card.reward_head is None:
         return None
-    settings = parse_settings(card.reward_head, RewardHeadSettings, "a reward head")
+    settings = parse_settings(
+        card.reward_head, RewardHeadSettings, field="reward_head", owner="a reward head"
+    )
     head = RewardHead(settings, num_actions=len(card.action_names), height=card.height, width=card.width)
     source = folder / REWARD_WEIGHTS_FILE
     fill(head, read_weights(folder, card, file_name=REWARD_WEIGHTS_FILE), source=str(source))

@@ -14,6 +14,7 @@ from worldgen_core.games.base import Frame
 from worldgen_core.games.catalogue import get_facts
 from worldgen_core.models.card import read_card
 from worldgen_core.models.interface import WorldModel
+from worldgen_core.models.load import tell_rewards
 from worldgen_core.names import BackendChoice, DeviceName
 from worldgen_core.play.scenes import scene_of_dataset
 from worldgen_core.play.session import Moment, PlaySession
@@ -54,7 +55,10 @@ class DreamEnv(gymnasium.Env[Frame, np.int64]):
         if isinstance(model, str | Path):
             game = game or read_card(Path(model)).game
             scene_of = scene_of_dataset(None if dataset is None else Path(dataset))
-            model = open_fast(Path(model), device, backend=backend, scene_of=scene_of).model
+            folder = Path(model)
+            model = open_fast(folder, device, backend=backend, scene_of=scene_of).model
+            if survival_reward is None:
+                tell_rewards(model, folder)
         facts = get_facts(game or "")
         k = model.num_context_frames
         reader = None if dataset is None else ClipReader(Path(dataset))

@@ -84,6 +84,7 @@ class Player:
         self._news = asyncio.Event()
         self._has_news = False
         self._sent: tuple[Moment | None, float] = None, 0.0
+        self._again: asyncio.TimerHandle | None = None
         self._notes: dict[str, dict[str, Any]] = {}
 
     async def run(self, first: str | bytes) -> None:
@@ -274,11 +275,15 @@ class Player:
                 continue
             now = time.monotonic()
             if (wait_s := self._wait_again_s(now)) > 0:
-                asyncio.get_running_loop().call_later(wait_s, self._news.set)
+                self._again = self._again or asyncio.get_running_loop().call_later(wait_s, self._send_again)
                 continue
             self._has_news, self._sent = False, (self._session.moment, now)
             self._serial += 1
             await self._socket.send_bytes(self._packed())
+
+    def _send_again(self) -> None:
+        self._again = None
+        self._news.set()
 
     def _wait_again_s(self, now: float) -> float:
         """Seconds until the current moment may be sent; 0 for one that was not sent before."""

@@ -26,10 +26,11 @@ def run_curriculum(
     """Run the loop through all phases; `produce` gives the batch of a training step.
 
     Raises: as `run_training`, and whatever drawing a batch raises; ConfigError before anything is trained if
-    a phase's batch cannot be split into as many parts as asked for.
+    a batch, of a phase or of a fit after them, cannot be split into as many parts as asked for.
     """
     loop = settings.loop
     check_split([phase.batch_size for phase in settings.phases], loop.accumulate * loop.num_processes)
+    check_split([loop.num_processes, *settings.fit_batch_sizes], loop.num_processes)
     batches = Prefetcher(produce, settings.num_steps)
     try:
         return run_training(

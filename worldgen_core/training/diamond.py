@@ -36,7 +36,7 @@ from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
 from worldgen_core.training.pixel_batches import low_batches
-from worldgen_core.training.reward_fit import TrainedReward, train_reward
+from worldgen_core.training.reward_fit import add_reward_head
 from worldgen_core.training.starting import take_over
 
 
@@ -54,7 +54,8 @@ def train_diamond(
     """Train the denoiser on `dataset`, from fresh weights or on from the model folder `start`, into `out`.
 
     `upsampler` is the folder of the upsampler that will enlarge its frames; it says what low resolution is.
-    Writes model.json, model.safetensors (averaged weights), upsampler.safetensors, metrics and curves.
+    Writes model.json, model.safetensors (averaged weights), upsampler.safetensors, metrics and curves;
+    reward.safetensors where the dataset has rewards.
     Raises: ConfigError if the folders do not belong together; CheckpointError, DivergenceError, StorageError.
     """
     reader, enlarger = ClipReader(dataset), load_upsampler(upsampler)
@@ -87,8 +88,8 @@ def train_diamond(
         resume=resume,
         progress=progress,
     )
-    reward = train_reward(settings, reader, resume=resume, progress=progress)
-    return _publish(settings, reader.info, denoiser, enlarger, run, reward, out)
+    outcome = _publish(settings, reader.info, denoiser, enlarger, run, out)
+    return add_reward_head(settings, reader, outcome, out=out, resume=resume, progress=progress)
 
 
 def _fresh_denoiser(settings: DiamondSettings, enlarger: Upsampler, info: DatasetInfo) -> PixelDenoiser:
@@ -119,7 +120,6 @@ def _publish(
     denoiser: PixelDenoiser,
     upsampler: Upsampler,
     run: TrainingRun,
-    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     own, other = count_parameters(denoiser), count_parameters(upsampler.denoiser)
@@ -136,7 +136,6 @@ def _publish(
             UPSAMPLER_WEIGHTS_FILE: upsampler.denoiser.state_dict(),
         },
         run=run,
-        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

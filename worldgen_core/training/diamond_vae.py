@@ -34,7 +34,7 @@ from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
-from worldgen_core.training.reward_fit import TrainedReward, train_reward
+from worldgen_core.training.reward_fit import add_reward_head
 
 
 @in_processes
@@ -52,7 +52,7 @@ def train_diamond_vae(
     """Train on the latents of `dataset`, from fresh weights or on from the model folder `start`, into `out`.
 
     Writes model.json, model.safetensors (averaged weights), the autoencoder's two files, metrics.jsonl and
-    curves.png.
+    curves.png; reward.safetensors where the dataset has rewards.
     Raises: ConfigError if the folders do not belong together; CheckpointError, DivergenceError, StorageError.
     """
     reader, space = ClipReader(dataset), load_latent_space(autoencoder)
@@ -80,8 +80,8 @@ def train_diamond_vae(
         resume=resume,
         progress=progress,
     )
-    reward = train_reward(settings, reader, resume=resume, progress=progress)
-    return _publish(settings, reader.info, denoiser, space, run, reward, out)
+    outcome = _publish(settings, reader.info, denoiser, space, run, out)
+    return add_reward_head(settings, reader, outcome, out=out, resume=resume, progress=progress)
 
 
 def _fresh_denoiser(settings: DiamondVaeSettings, space: LatentSpace, info: DatasetInfo) -> LatentDenoiser:
@@ -102,7 +102,6 @@ def _publish(
     denoiser: LatentDenoiser,
     space: LatentSpace,
     run: TrainingRun,
-    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(denoiser), space.card.num_parameters
@@ -120,7 +119,6 @@ def _publish(
         weights={WEIGHTS_FILE: run.weights},
         digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
         run=run,
-        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

@@ -34,7 +34,7 @@ from worldgen_core.training.finish import write_model
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.phases import UnrollPhase, phase_at, warm
 from worldgen_core.training.picture_statistics import median_background, sample_pairs, usual_scroll
-from worldgen_core.training.reward_fit import train_reward
+from worldgen_core.training.reward_fit import add_reward_head
 from worldgen_core.training.starting import take_over
 
 
@@ -50,7 +50,8 @@ def train_direct(
 ) -> Outcome:
     """Train on `dataset`, from fresh weights or on from the model folder `start`, and write `out`.
 
-    Writes model.json, model.safetensors (averaged weights), metrics.jsonl and curves.png.
+    Writes model.json, model.safetensors (averaged weights), metrics.jsonl and curves.png; reward.safetensors
+    where the dataset has rewards.
     Raises: ConfigError if `start` is a model of another kind or size; CheckpointError, DivergenceError.
     """
     reader = ClipReader(dataset)
@@ -88,8 +89,7 @@ def train_direct(
             resume=resume / "prior",
             progress=progress,
         )
-    reward = train_reward(settings, reader, resume=resume, progress=progress)
-    return write_model(
+    outcome = write_model(
         out,
         model="direct",
         info=reader.info,
@@ -97,11 +97,11 @@ def train_direct(
         num_parameters=count_parameters(network),
         weights={WEIGHTS_FILE: network.state_dict()},
         run=run,
-        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "picture", "end"),
     )
+    return add_reward_head(settings, reader, outcome, out=out, resume=resume, progress=progress)
 
 
 def _fresh_network(

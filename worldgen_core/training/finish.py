@@ -9,12 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from storage.records import DatasetInfo
-from worldgen_core.models.card import ModelCard, count_parameters, write_card, write_weights
-from worldgen_core.models.reward_head import REWARD_WEIGHTS_FILE
+from worldgen_core.models.card import ModelCard, write_card, write_weights
 from worldgen_core.outcome import Outcome
 from worldgen_core.training.curves import CURVES_FILE, write_curves, write_metrics
 from worldgen_core.training.loop import TrainingRun
-from worldgen_core.training.reward_fit import TrainedReward
 
 
 def write_model(
@@ -30,21 +28,15 @@ def write_model(
     num_steps: int,
     seed: int,
     curves: Sequence[str],
-    reward: TrainedReward | None = None,
     result: str = "",
 ) -> Outcome:
     """Write a model folder into `out`, the card last, and say how the training went.
 
     `weights` are the files to write, by name, with their tensors; `digests` those of weights files that are
-    there already. `curves` names the losses to draw, of which those that were logged are. `reward` is the
-    head to publish with the model. `result` says in words what came out, beside the loss.
+    there already. `curves` names the losses to draw, of which those that were logged are. `result` says in
+    words what came out, beside the loss.
     """
-    last = dict(run.rows[-1]) if run.rows else {}
-    if reward is not None:
-        head = count_parameters(reward.head)["total"]
-        num_parameters = {**num_parameters, "reward_head": head, "total": num_parameters["total"] + head}
-        weights = {**weights, REWARD_WEIGHTS_FILE: reward.head.state_dict()}
-        last |= {} if reward.explained is None else {"reward_explained": reward.explained}
+    last = run.rows[-1] if run.rows else {}
     write_metrics(out, run.rows)
     if run.rows:
         shown = [name for name in curves if name in run.rows[0]]
@@ -62,7 +54,6 @@ def write_model(
         dataset={"name": info.name, "num_episodes": info.num_episodes, "num_frames": info.num_frames},
         training={"num_steps": num_steps, "seed": seed, **last},
         weights_sha256={**written, **(digests or {})},
-        reward_head=None if reward is None else reward.head.settings.model_dump(mode="json"),
     )
     write_card(out, card)
     return Outcome(
@@ -74,7 +65,7 @@ def write_model(
 
 
 def _headline(last: Mapping[str, Any], num_steps: int, result: str) -> str:
-    if "loss" not in last:
+    if not last:
         return "no step was logged"
     loss = f"loss {last['loss']:.4f}"
     return f"{result}, {loss}" if result else f"{loss} after {num_steps} steps"

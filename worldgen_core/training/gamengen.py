@@ -34,7 +34,7 @@ from worldgen_core.training.latents import check_frame_size, open_latents
 from worldgen_core.training.launch import in_processes
 from worldgen_core.training.loop import TrainingRun
 from worldgen_core.training.phases import warm
-from worldgen_core.training.reward_fit import TrainedReward, train_reward
+from worldgen_core.training.reward_fit import add_reward_head
 
 MODEL = "gamengen"
 
@@ -54,7 +54,7 @@ def train_gamengen(
     """Train on the latents of `dataset`, from fresh weights or on from the model folder `start`, into `out`.
 
     Writes model.json, model.safetensors (averaged weights), the autoencoder's two files, metrics.jsonl and
-    curves.png.
+    curves.png; reward.safetensors where the dataset has rewards.
     Raises: ConfigError if the folders do not belong together; CheckpointError, DivergenceError, StorageError.
     """
     reader, space = ClipReader(dataset), load_latent_space(autoencoder)
@@ -82,8 +82,8 @@ def train_gamengen(
         resume=resume,
         progress=progress,
     )
-    reward = train_reward(settings, reader, resume=resume, progress=progress)
-    return _publish(settings, reader.info, network, space, run, reward, out)
+    outcome = _publish(settings, reader.info, network, space, run, out)
+    return add_reward_head(settings, reader, outcome, out=out, resume=resume, progress=progress)
 
 
 def _fresh_network(settings: GamengenSettings, space: LatentSpace, info: DatasetInfo) -> GamengenNetwork:
@@ -104,7 +104,6 @@ def _publish(
     network: GamengenNetwork,
     space: LatentSpace,
     run: TrainingRun,
-    reward: TrainedReward | None,
     out: Path,
 ) -> Outcome:
     parameters, shared = count_parameters(network), space.card.num_parameters
@@ -122,7 +121,6 @@ def _publish(
         weights={WEIGHTS_FILE: run.weights},
         digests={AUTOENCODER_WEIGHTS_FILE: save_latent_space(space, out)},
         run=run,
-        reward=reward,
         num_steps=settings.num_steps,
         seed=settings.seed,
         curves=("loss", "dream", "level", "end"),

@@ -51,6 +51,11 @@ class CurriculumSettings(BaseModel):
         """Optimizer steps over all phases."""
         return sum(phase.num_steps for phase in self.phases)
 
+    @property
+    def fit_batch_sizes(self) -> tuple[int, ...]:
+        """Rows of the batches of what is fitted after the curriculum, which all processes share."""
+        return ()
+
 
 C = TypeVar("C", bound=CurriculumSettings)
 

@@ -28,6 +28,11 @@ class PriorFitSettings(BaseModel):
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled decay; there are more weights than independent examples."""
 
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Rows of its batches; nothing where it is off."""
+        return (self.batch_size,) if self.num_steps else ()
+
     def loop(self, settings: LoopSettings) -> LoopSettings:
         """The loop of this fit, on the device of the training before it."""
         optimizer = OptimizerSettings(rate=self.rate, weight_decay=self.weight_decay, muon_rate=0.0)
@@ -48,6 +53,11 @@ class ChanceCurriculum(RewardedCurriculum):
 
     prior: PriorFitSettings = PriorFitSettings(num_examples=12_000, num_steps=3000)
     """That fit; a diffusion model takes longer for a dream than `direct`, so it is made of fewer."""
+
+    @property
+    def fit_batch_sizes(self) -> tuple[int, ...]:
+        """Those of the prior and the reward head."""
+        return (*self.prior.batch_sizes, *super().fit_batch_sizes)
 
 
 SMOKE_FIT = PriorFitSettings(num_examples=128, unroll=4, num_windows=16, batch_size=64, num_steps=30)

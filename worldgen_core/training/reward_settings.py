@@ -27,11 +27,20 @@ class RewardFitSettings(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0)
     """Decoupled decay."""
 
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Rows of its batches; nothing where it is off."""
+        return (self.batch_size,) if self.num_steps else ()
+
     def loop(self, settings: LoopSettings) -> LoopSettings:
         """The loop of this training, on the device of the training before it."""
         optimizer = OptimizerSettings(rate=self.rate, weight_decay=self.weight_decay, muon_rate=0.0)
         changes = {
             "optimizer": optimizer,
+            "precision": "float32",
+            # Ratios of a loss that goes to 0 mean nothing.
+            "diverged_at": 0.0,
+            "crept_at": 0.0,
             "ema_decay": 0.99,
             "log_every": 100,
             "accumulate": 1,
@@ -46,6 +55,11 @@ class RewardedCurriculum(CurriculumSettings):
 
     reward: RewardFitSettings = RewardFitSettings()
     """That training; the model's own weights do not depend on it."""
+
+    @property
+    def fit_batch_sizes(self) -> tuple[int, ...]:
+        """Those of the reward head."""
+        return self.reward.batch_sizes
 
 
 SMOKE_REWARD = RewardFitSettings(head=RewardHeadSettings(width=8), batch_size=16, num_steps=20)
