@@ -35,11 +35,12 @@ export class Models {
   }
 
   loading(name) {
-    this.#say("");
+    this.#say(`loading ${name} … `);
+    // Seconds are to be seen, and not to be read out twice a second.
+    const seconds = $("switching").appendChild(document.createElement("span"));
+    seconds.ariaHidden = "true";
     const began = performance.now();
-    const tell = () => {
-      $("switching").textContent = `loading ${name} … ${((performance.now() - began) / 1000).toFixed(0)} s`;
-    };
+    const tell = () => { seconds.textContent = `${((performance.now() - began) / 1000).toFixed(0)} s`; };
     tell();
     this.#timer = setInterval(tell, 500);
   }
