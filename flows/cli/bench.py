@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 from flows.cli.build import AsJson, Data, Device, Profile, quiet_prefect
 from flows.cli.studio import Dataset
+from flows.cli.tables import figures_table, print_whole
 from worldgen_core.names import GameName
 
 if TYPE_CHECKING:
@@ -76,8 +74,7 @@ def _bench_champion(
 def _print_ladder(found: Ladder) -> None:
     from worldgen_core.ladder.table import HEAD, LEGEND, cells_of, missing, quality_cells
 
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(HEAD, [cells_of(line) for line in found.lines]))
+    print_whole(figures_table(HEAD, [cells_of(line) for line in found.lines]))
     if any(quality.figures for line in found.lines for quality in line.quality.values()):
         shown = [line for line in found.lines if any(one.figures for one in line.quality.values())]
         head = ("quality", *(f"{game}{what}" for game in found.games for what in (": passed", ", PSNR")))
@@ -88,18 +85,10 @@ def _print_ladder(found: Ladder) -> None:
             )
             for line in shown
         ]
-        console.print(_table(head, rows))
+        print_whole(figures_table(head, rows))
+    console = Console(highlight=False, soft_wrap=True)
     console.print(LEGEND)
     for text in missing(found.lines):
         console.print(text, markup=False)
     for name in ("ladder.png", "ladder.json", "ladder.md"):
         console.print(str(found.folder / name), markup=False)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for name in head:
-        table.add_column(name, justify="left" if name == head[0] else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -13,7 +13,8 @@ from rich.table import Table
 from flows.cli.build import AsJson
 
 if TYPE_CHECKING:
-    from worldgen_core.sizes.records import ModelSize, PartSize
+    from flows.cli.tables import print_whole
+from worldgen_core.sizes.records import ModelSize, PartSize
 
 NumActions = Annotated[int, typer.Option(min=1, max=10_000, help="Actions of the game.")]
 
@@ -31,9 +32,8 @@ def models(num_actions: NumActions = 2, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([size.model_dump(mode="json") for size in sizes], indent=2))
         return
-    console = Console(highlight=False)
-    console.print(_table(sizes, num_actions))
-    console.print(
+    print_whole(_table(sizes, num_actions))
+    Console(highlight=False).print(
         "Memory: weights and the largest intermediate results as float32, batch of one. A multiplication and"
         " an addition count as two FLOPs.\nPublished: parameters in the authors' own code, for this number of"
         " actions."

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from flows.cli.build import AsJson, Data, Device, Game, Model, Profile, Set, quiet_prefect, resolve
 from flows.cli.finding import find_model
+from flows.cli.tables import figures_table, print_whole
 from worldgen_core.names import ModelName
 
 if TYPE_CHECKING:
@@ -149,10 +147,8 @@ def compare(
         budget=budget,
         overrides=overrides,
     )
-    table = Table("", *found.models, "wanted", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in found.rows:
-        table.add_row(row.name, *row.values, row.limit)
-    Console(highlight=False).print(table)
+    rows = [(row.name, *row.values, row.limit) for row in found.rows]
+    print_whole(figures_table(("", *found.models, "wanted"), rows))
     typer.echo(f"side by side: {found.picture}")
     for model, path in found.strips.items():
         typer.echo(f"{model}: {path}")
