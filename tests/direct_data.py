@@ -10,7 +10,7 @@ from storage.records import DatasetInfo, Episode
 from storage.shards import write_dataset
 from worldgen_core.models.card import WEIGHTS_FILE, ModelCard, count_parameters, write_card, write_weights
 from worldgen_core.models.direct_network import DirectArchitecture, DirectNetwork
-from worldgen_core.models.reward_head import RewardHeadSettings
+from worldgen_core.models.reward_head_settings import RewardHeadSettings
 from worldgen_core.training.direct_settings import DirectSettings
 from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import UnrollPhase

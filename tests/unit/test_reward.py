@@ -24,10 +24,10 @@ from worldgen_core.models.reward_head import (
     NUM_SEEN,
     REWARD_WEIGHTS_FILE,
     RewardHead,
-    RewardHeadSettings,
     last_seen,
     load_reward_head,
 )
+from worldgen_core.models.reward_head_settings import RewardHeadSettings
 from worldgen_core.play.ensemble import Ensemble, Seat
 from worldgen_core.play.environment import DreamEnv
 from worldgen_core.progress import ProgressEvent, silent

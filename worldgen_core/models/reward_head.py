@@ -14,29 +14,16 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from jaxtyping import Float32, Int64, UInt8
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldgen_core.models.card import ModelCard, fill, parse_settings, read_weights
+from worldgen_core.models.reward_head_settings import RewardHeadSettings
 from worldgen_core.ranges import to_unit
 
 REWARD_WEIGHTS_FILE = "reward.safetensors"
 NUM_SEEN = 2
 """Frames that it sees: the one that pays, and the one before it."""
-
-
-class RewardHeadSettings(BaseModel):
-    """Size of the head."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    patch: int = Field(default=4, ge=1)
-    """Side in pixels of the squares into which frames are cut."""
-    width: int = Field(default=16, ge=1)
-    """Channels of the fine level; the coarse one has twice as many."""
-    num_values: int = Field(default=2, ge=1)
-    """Rewards between which it chooses; training fills it in from the dataset."""
 
 
 class RewardHead(nn.Module):

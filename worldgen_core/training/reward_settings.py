@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worldgen_core.models.reward_head import RewardHeadSettings
+from worldgen_core.models.reward_head_settings import RewardHeadSettings
 from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
 from worldgen_core.training.phases import CurriculumSettings
 
