@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.build import AsJson
+from flows.cli.tables import print_whole
 
 if TYPE_CHECKING:
-    from flows.cli.tables import print_whole
-from worldgen_core.sizes.records import ModelSize, PartSize
+    from worldgen_core.sizes.records import ModelSize, PartSize
 
 NumActions = Annotated[int, typer.Option(min=1, max=10_000, help="Actions of the game.")]
 
