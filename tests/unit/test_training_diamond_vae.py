@@ -36,6 +36,7 @@ from worldgen_core.models.latent_space import (
     save_latent_space,
 )
 from worldgen_core.models.load import load_world_model
+from worldgen_core.models.reward_head import REWARD_WEIGHTS_FILE
 from worldgen_core.models.taesd import Taesd, TaesdSettings
 from worldgen_core.outcome import Outcome
 from worldgen_core.progress import EventList, Progress, ProgressEvent, silent
@@ -225,7 +226,7 @@ def test_training_ends_with_the_same_bytes_after_two_interruptions(
     whole = contents(tmp_path / "whole" / "out")
     assert whole == contents(tmp_path / "parts" / "out")
     names = {"model.json", WEIGHTS_FILE, "autoencoder.json", AUTOENCODER_WEIGHTS_FILE, "metrics.jsonl"}
-    assert whole.keys() == names | {"curves.png"}
+    assert whole.keys() == names | {REWARD_WEIGHTS_FILE, "curves.png"}
     card = json.loads(whole["model.json"])
     assert card["model"] == "diamond-vae"
     assert outcome.metrics["num_parameters"] == card["num_parameters"]["total"]
