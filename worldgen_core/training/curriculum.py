@@ -30,7 +30,8 @@ def run_curriculum(
     """
     loop = settings.loop
     check_split([phase.batch_size for phase in settings.phases], loop.accumulate * loop.num_processes)
-    check_split([loop.num_processes, *settings.fit_batch_sizes], loop.num_processes)
+    for fit in settings.fits:
+        check_split([fit.batch_size], loop.num_processes)
     batches = Prefetcher(produce, settings.num_steps)
     try:
         return run_training(

@@ -20,11 +20,6 @@ class DirectSettings(RewardedCurriculum):
     prior: PriorFitSettings = PriorFitSettings()
     """The fit of the chance's prior at the end."""
 
-    @property
-    def fit_batch_sizes(self) -> tuple[int, ...]:
-        """Those of the prior and the reward head."""
-        return (*self.prior.batch_sizes, *super().fit_batch_sizes)
-
 
 def smoke() -> DirectSettings:
     """A few seconds; shows that everything runs, and learns next to nothing."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worldgen_core.training.fit_settings import FitSettings
 from worldgen_core.training.loop_settings import LoopSettings
 
 
@@ -52,9 +53,9 @@ class CurriculumSettings(BaseModel):
         return sum(phase.num_steps for phase in self.phases)
 
     @property
-    def fit_batch_sizes(self) -> tuple[int, ...]:
-        """Rows of the batches of what is fitted after the curriculum, which all processes share."""
-        return ()
+    def fits(self) -> list[FitSettings]:
+        """What is fitted after the curriculum."""
+        return [value for _, value in self if isinstance(value, FitSettings) and value.num_steps]
 
 
 C = TypeVar("C", bound=CurriculumSettings)

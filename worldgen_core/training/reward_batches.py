@@ -74,10 +74,9 @@ class RewardSampler:
     ) -> Float32[np.ndarray, " k"]:
         """What logits lack because rare rewards were drawn too often: the log of true over drawn shares."""
         reward, values = self._clips.reward, self._values
-        drawn = _shares(reward, values, self._shares[nearest] / counts[nearest])
-        true = _shares(reward, values, np.full(len(reward), 1 / len(reward)))
-        is_there = true > 0
-        ratio = np.divide(true, drawn, out=np.ones_like(true), where=is_there)
+        drawn = _mass(reward, values, self._shares[nearest] / counts[nearest])
+        true = _mass(reward, values, np.full(len(reward), 1 / len(reward)))
+        ratio = np.divide(true, drawn, out=np.ones_like(true), where=true > 0)
         return np.log(ratio).astype(np.float32)
 
 
@@ -110,7 +109,7 @@ def _between(
     return low, (position - low).astype(np.float32)
 
 
-def _shares(
+def _mass(
     reward: Float32[np.ndarray, " n"], values: Float32[np.ndarray, " k"], weight: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " k"]:
     """The weighted sum of `two_hot`'s rows, which are too many to be held."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from worldgen_core.models.reward_head_settings import RewardHeadSettings
-from worldgen_core.training.loop_settings import LoopSettings, OptimizerSettings
+from worldgen_core.training.fit_settings import FitSettings
+from worldgen_core.training.loop_settings import LoopSettings
 from worldgen_core.training.phases import CurriculumSettings
 
 
-class RewardFitSettings(BaseModel):
+class RewardFitSettings(FitSettings):
     """How the reward head is trained, where the dataset has rewards."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     head: RewardHeadSettings = RewardHeadSettings()
     """Its size."""
@@ -22,32 +21,12 @@ class RewardFitSettings(BaseModel):
     """Frames a step; rare rewards are drawn with the square root of their share."""
     num_steps: int = Field(default=1500, ge=0)
     """Optimizer steps; 0 means off: no reward head."""
-    rate: float = Field(default=2e-3, gt=0)
-    """AdamW's peak learning rate."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Decoupled decay."""
 
-    @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """Rows of its batches; nothing where it is off."""
-        return (self.batch_size,) if self.num_steps else ()
-
     def loop(self, settings: LoopSettings) -> LoopSettings:
-        """The loop of this training, on the device of the training before it."""
-        optimizer = OptimizerSettings(rate=self.rate, weight_decay=self.weight_decay, muon_rate=0.0)
-        changes = {
-            "optimizer": optimizer,
-            "precision": "float32",
-            # Ratios of a loss that goes to 0 mean nothing.
-            "diverged_at": 0.0,
-            "crept_at": 0.0,
-            "ema_decay": 0.99,
-            "log_every": 100,
-            "accumulate": 1,
-            "checkpoint_activations": False,
-            "compile": False,
-        }
-        return settings.model_copy(update=changes)
+        """As `FitSettings.loop`; divergence is a ratio of losses, which means nothing where they go to 0."""
+        return super().loop(settings).model_copy(update={"diverged_at": 0.0, "crept_at": 0.0})
 
 
 class RewardedCurriculum(CurriculumSettings):
@@ -55,11 +34,6 @@ class RewardedCurriculum(CurriculumSettings):
 
     reward: RewardFitSettings = RewardFitSettings()
     """That training; the model's own weights do not depend on it."""
-
-    @property
-    def fit_batch_sizes(self) -> tuple[int, ...]:
-        """Those of the reward head."""
-        return self.reward.batch_sizes
 
 
 SMOKE_REWARD = RewardFitSettings(head=RewardHeadSettings(width=8), batch_size=16, num_steps=20)
